@@ -1,0 +1,81 @@
+/** Which SSH engine serves a host. */
+export type EngineChoice = 'auto' | 'ssh2' | 'openssh'
+
+/** One entry of `vms:`, checked and with its defaults. */
+export interface HostConfig {
+  /** The key under `vms:`, `vm01`. */
+  readonly id: string
+  /** Free text; empty when not given. */
+  readonly name: string
+  /** IPv4, IPv6 (without brackets) or a name. From `ip`. */
+  readonly address: string
+  /** From `ssh_port`. Default: 22. */
+  readonly port: number
+  /** From `ssh_user`. Default: the user who runs remex. */
+  readonly login: string
+  /** Also a group name; empty when not given. */
+  readonly role: string
+  readonly enabled: boolean
+  readonly groups: readonly string[]
+  /** `SHA256:` fingerprints or public keys (`type base64`); empty: known_hosts decides. From `host_key`. */
+  readonly hostKeys: readonly string[]
+  /** Expanded path; undefined: the key store, then the agent. */
+  readonly identityFile: string | undefined
+  /** A host id of this file or `[user@]host[:port]`; undefined: none. */
+  readonly jump: string | undefined
+  readonly engine: EngineChoice
+  /** Whether commands run under sudo by default, and as whom: `true` is root. */
+  readonly sudo: boolean | string
+}
+
+/** `remote_execution:`, checked and with its defaults. Paths are expanded, durations in ms. */
+export interface Settings {
+  readonly defaultTimeoutMs: number
+  /** Attempts, 1 or more. */
+  readonly defaultRetry: number
+  readonly keyStoragePath: string
+  /** Whether `key_storage_path` was written in the file: then the directory must be there. */
+  readonly keyStorageConfigured: boolean
+  readonly keyRotationDays: number
+  readonly checksumAlgorithm: 'sha256'
+  /** Undefined: every enabled host. Only narrows. */
+  readonly allowedVmIds: readonly string[] | undefined
+  /** From `max_parallel_commands`. */
+  readonly maxParallel: number
+  /** Idle connections that are kept. From `connection_pool_size`. */
+  readonly poolSize: number
+  readonly connectTimeoutMs: number
+  readonly keepaliveIntervalMs: number
+  readonly maxOutputBytes: number
+  /** The first is the one that is written to. */
+  readonly knownHostsPaths: readonly string[]
+  /** Directory. From `audit_log_path`. */
+  readonly auditPath: string
+  readonly engine: EngineChoice
+  readonly requirePostQuantum: boolean
+}
+
+/** One rule of `policy:`. The first that matches decides. */
+export interface PolicyRule {
+  readonly effect: 'allow' | 'deny' | 'ask'
+  /** Empty: any user. The same for the other lists. */
+  readonly users: readonly string[]
+  /** Target expressions. */
+  readonly hosts: readonly string[]
+  readonly operations: readonly string[]
+  /** Word patterns: `*` is one word, a final `**` any number. */
+  readonly commands: readonly (readonly string[])[]
+  /** Whether shell text is allowed as such. */
+  readonly shell: boolean
+}
+
+/** A configuration that was checked. */
+export interface Config {
+  /** The file it came from; undefined for one given as an object. */
+  readonly path: string | undefined
+  /** In the order of the file. */
+  readonly hosts: ReadonlyMap<string, HostConfig>
+  readonly settings: Settings
+  /** Undefined: without the section everything is allowed. */
+  readonly policy: { readonly rules: readonly PolicyRule[] } | undefined
+}

@@ -1,0 +1,22 @@
+import type { Secret } from './secret.ts'
+
+/** A private key to offer. */
+export interface PrivateKey {
+  readonly kind: 'key'
+  /** For messages: what the user knows it by. Never a full path in an audit record. */
+  readonly label: string
+  /** The file's bytes: OpenSSH, PEM or PPK format. */
+  readonly data: Buffer
+  /** Needed where the key is encrypted. */
+  readonly passphrase?: Secret
+}
+
+/** An ssh-agent to ask. */
+export interface Agent {
+  readonly kind: 'agent'
+  /** Path of its socket. */
+  readonly socketPath: string
+}
+
+/** A way to log in. */
+export type Identity = PrivateKey | Agent

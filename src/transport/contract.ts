@@ -1,0 +1,108 @@
+import type { Duplex, Readable, Writable } from 'node:stream'
+import type { RemexError } from '../core/errors.ts'
+import type { HostKey } from '../core/host-key.ts'
+import type { Identity } from '../core/identity.ts'
+
+/** How a remote process ended, as the server told it. `lost`: the channel closed without a word about it. */
+export type ChannelExit =
+  | { readonly kind: 'exited'; readonly exitCode: number }
+  | { readonly kind: 'signaled'; readonly signal: string }
+  | { readonly kind: 'lost' }
+
+/** One stream pair to one remote process or subsystem. Nothing here rejects without being asked. */
+export interface Channel {
+  /** Backpressure follows the SSH window; ending it sends EOF. Writing after the end is discarded in silence. */
+  readonly stdin: Writable
+  /** Unread data holds the SSH window closed: memory stays bounded. Ends at the server's EOF or when the connection breaks. */
+  readonly stdout: Readable
+  readonly stderr: Readable
+  /** Settles when the exit is known, or with `lost` when the channel closes without one. Never rejects. Output may still follow. */
+  readonly exit: Promise<ChannelExit>
+  /** Settles when the channel is closed on both sides, or its connection is gone. Never rejects. */
+  readonly closed: Promise<void>
+  /** Asks the server to signal the process (`TERM`, `KILL`). Servers may ignore it; OpenSSH does for root logins. */
+  signal(name: string): void
+  /** Closes our side. Does not end the process. Safe to repeat. */
+  close(): void
+}
+
+/** What was negotiated; goes into the audit record. */
+export interface ConnectionInfo {
+  /** `ssh2` or `openssh`. */
+  readonly engine: string
+  readonly hostKey: HostKey
+  /** Key exchange method, e.g. `curve25519-sha256`. */
+  readonly kex: string
+  /** Cipher, client to server. */
+  readonly cipher: string
+  /** MAC, client to server; empty for a cipher that authenticates itself. */
+  readonly mac: string
+  /** The server's identification, `SSH-2.0-OpenSSH_9.2`; as the server sent it, so untrusted. */
+  readonly serverVersion: string
+}
+
+/** A pty for an exec channel. */
+export interface PtyOptions {
+  /** Default: `xterm-256color`. */
+  readonly term?: string
+  /** Default: 80. */
+  readonly columns?: number
+  /** Default: 24. */
+  readonly rows?: number
+}
+
+/** One authenticated connection to a host that proved itself. */
+export interface Connection {
+  readonly info: ConnectionInfo
+  /** Settles when the connection is gone: with the cause, or null when we closed it. Never rejects. */
+  readonly closed: Promise<RemexError | null>
+  /** True from the moment the connection cannot open channels any more. */
+  readonly isClosed: boolean
+  /**
+   * Starts `command` on a new channel; resolves when the server has accepted it.
+   * Rejects with `CHANNEL_REFUSED` when the server opens no channel (the command was not sent),
+   * and with `CONNECTION_LOST` (`mayHaveRun` says whether the request had been sent) when the connection breaks.
+   */
+  exec(command: string, options?: { readonly pty?: PtyOptions }): Promise<Channel>
+  /** Starts a subsystem (`sftp`) on a new channel. Rejects as `exec` does; `CHANNEL_REFUSED` also when the server has no such subsystem. */
+  subsystem(name: string): Promise<Channel>
+  /** A stream to `address:port` as the host sees it (`direct-tcpip`), for a jump. Rejects with `UNREACHABLE`, or as `exec` does. */
+  forward(address: string, port: number): Promise<Duplex>
+  /** Closes it in order. Channels that are open end as `lost`. Safe to repeat. */
+  close(): void
+}
+
+/** What a connection needs to know. All of it is set by the session; nothing has a default here. */
+export interface ConnectTarget {
+  /** The host's id, for messages. */
+  readonly vmId: string
+  /** Name or IP address, without brackets. */
+  readonly address: string
+  readonly port: number
+  readonly login: string
+  /** Tried in order. */
+  readonly identities: readonly Identity[]
+  /** Judges the host key before authentication. It returns for a trusted key and throws a `HOST_KEY_…` error for any other. */
+  readonly verifyHostKey: (key: HostKey) => void
+  /** Types of the keys that are known for this host: their algorithms are offered first. Empty where none is known. */
+  readonly knownHostKeyTypes: readonly string[]
+  /** Bounds everything from the TCP connect to the end of authentication. */
+  readonly connectTimeoutMs: number
+  /** A server that misses three of these is taken as gone. `Infinity` turns it off. */
+  readonly keepaliveIntervalMs: number
+  /** A stream to use in place of a TCP connection of its own: a jump. */
+  readonly stream?: Duplex
+}
+
+/** An SSH implementation. Held to `test/contract/`. */
+export interface Engine {
+  readonly name: 'ssh2' | 'openssh'
+  /**
+   * Connects, checks the host key, authenticates.
+   * Rejects with `UNREACHABLE`, `THROTTLED`, `CONNECT_TIMEOUT`, `HANDSHAKE_FAILED`, `HOST_KEY_…`, `AUTH_FAILED`,
+   * `KEY_UNUSABLE` or `CANCELLED` (the signal aborted), all with `vmId` and with `mayHaveRun` false.
+   */
+  connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection>
+  /** All host keys that the server at this address offers, without logging in. For enrolment; proves nothing by itself. */
+  fetchHostKeys(target: Pick<ConnectTarget, 'vmId' | 'address' | 'port' | 'connectTimeoutMs' | 'stream'>): Promise<readonly HostKey[]>
+}
