@@ -46,7 +46,7 @@ export const ERRORS = {
   HANDSHAKE_FAILED: row('The server and Remex could not agree on a secure connection.', 'See docs/hardening.md for the algorithms that are allowed.', 502, { family: 'connection' }),
   AUTH_FAILED: row('The host refused the login.', 'Check ssh_user and that the public key is in authorized_keys on the host.', 401, { family: 'authentication' }),
   CONNECT_TIMEOUT: row('The host did not answer in time while connecting.', 'Check that an SSH server listens there; connect_timeout sets the limit.', 504, { retryable: true, family: 'connection' }),
-  CONNECTION_LOST: row('The connection broke before the end was known.', 'The command may still be running on the host; look before you repeat it.', 502, { family: 'connection' }),
+  CONNECTION_LOST: row('The connection broke before the end was known.', 'The command may still be running on the host; look before you repeat it.', 502, { retryable: true, family: 'connection' }),
   CHANNEL_REFUSED: row('The server refused another session on an open connection.', 'Lower --parallel, or raise MaxSessions on the server.', 503, { retryable: true, family: 'connection' }),
   TIMED_OUT: row('The deadline passed.', 'Give more time with --timeout, or find out what takes so long.', 504, { exitStatus: 124, family: 'timeout' }),
   CANCELLED: row('It was cancelled.', 'Nothing to do; the report says what was ended on the host.', 499, { exitStatus: 130 }),

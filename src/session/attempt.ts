@@ -1,0 +1,190 @@
+import { pipeline } from 'node:stream/promises'
+import type { Readable } from 'node:stream'
+import type { Clock } from '../core/clock.ts'
+import { remexError } from '../core/errors.ts'
+import type { KillVerdict } from '../core/outcome.ts'
+import type { Channel, ChannelExit } from '../transport/contract.ts'
+import type { Capture } from './capture.ts'
+import { drain } from './drain.ts'
+import type { AttemptEnd, Invocation } from './invocation.ts'
+import { endTree, type Killer } from './kill.ts'
+import { outputEnds, type Flow } from './linger.ts'
+import { prelude } from './prelude.ts'
+import { StartedMark } from './started-mark.ts'
+
+/** A cancel can overtake the start: a kill that found nothing is repeated while the command may still appear. */
+const KILL_AGAIN_MS = 250
+const KILL_TRIES = 4
+
+/** What one attempt works with. */
+export interface AttemptContext {
+  readonly clock: Clock
+  /** Opens the channel for the exec request. */
+  readonly open: (exec: string) => Promise<Channel>
+  readonly killer: Pick<Killer, 'open'>
+  readonly stdout: Capture
+  readonly stderr: Capture
+}
+
+/** How an attempt ended, and whether all its output came. */
+export interface AttemptReport {
+  readonly end: AttemptEnd
+  readonly outputIncomplete: boolean
+}
+
+/**
+ * Runs a command once, on one channel, to its end: exit, signal, deadline, cancel or loss of the connection.
+ * Rejects only where it certainly did not run: `CHANNEL_REFUSED`, `CONNECTION_LOST` before the request was sent,
+ * `SUDO_FAILED`, or `USAGE` for a command that cannot be sent; and with what a live consumer throws, after ending the command.
+ */
+export async function runAttempt(invocation: Invocation, context: AttemptContext): Promise<AttemptReport> {
+  const sent = prelude(invocation)
+  const stop = new StopWatch(invocation, context.clock)
+  try {
+    const opening = context.open(sent.exec)
+    const channel = await Promise.race([opening, stop.reached])
+    if (channel === 'timed_out' || channel === 'cancelled') return await stopOpening(opening, channel, { invocation, context })
+    return await follow({ invocation, context, channel, stop, sent })
+  } finally {
+    stop.clear()
+  }
+}
+
+interface Following {
+  readonly invocation: Invocation
+  readonly context: AttemptContext
+  readonly channel: Channel
+  readonly stop: StopWatch
+  readonly sent: ReturnType<typeof prelude>
+}
+
+async function follow(following: Following): Promise<AttemptReport> {
+  const { channel, invocation, sent, stop } = following
+  const mark = new StartedMark(sent.startedMark)
+  const reading = new Reading(following)
+  const output = reading.consume(mark)
+  feed(channel, sent.head, invocation)
+  let cause: unknown
+  const broken = output.then(() => new Promise<never>(() => undefined), (error: unknown) => { cause = error; return 'cancelled' as const })
+  const first = await Promise.race([channel.exit, stop.reached, broken])
+  if (first === 'timed_out' || first === 'cancelled') {
+    const killed = await endRun(following)
+    const complete = await outputEnds(output.catch(() => undefined), { clock: following.context.clock, flow: reading })
+    channel.close()
+    if (cause !== undefined) throw cause
+    return { end: { kind: first, killed }, outputIncomplete: !complete }
+  }
+  const complete = await outputEnds(output, { clock: following.context.clock, flow: reading })
+  channel.close()
+  if (!mark.seen && first.kind !== 'lost') throw sudoFailure(mark, invocation)
+  return { end: attemptEnd(first), outputIncomplete: !complete }
+}
+
+const attemptEnd = (exit: ChannelExit): AttemptEnd => exit
+
+/** The deadline or a cancel came while the server had not accepted the request yet. */
+async function stopOpening(
+  opening: Promise<Channel>,
+  kind: 'timed_out' | 'cancelled',
+  { invocation, context }: Pick<Following, 'invocation' | 'context'>,
+): Promise<AttemptReport> {
+  const killed = await endTree(killer(invocation, context, () => undefined))
+  opening.then((channel) => channel.close(), () => undefined)
+  return { end: { kind, killed }, outputIncomplete: true }
+}
+
+async function endRun({ invocation, context, channel }: Following): Promise<KillVerdict> {
+  let exited = false
+  void channel.exit.then(() => (exited = true))
+  const end = killer(invocation, context, (name) => channel.signal(name))
+  let verdict = await endTree(end)
+  for (let tries = 1; tries < KILL_TRIES && verdict.scope === 'tree' && verdict.ended === 0 && !exited; tries++) {
+    await context.clock.sleep(KILL_AGAIN_MS)
+    verdict = await endTree(end)
+  }
+  return verdict
+}
+
+function killer(invocation: Invocation, context: AttemptContext, signalGroup: (name: string) => void): Killer {
+  return { runId: invocation.runId, sudoUser: invocation.sudoUser, clock: context.clock, open: context.killer.open, signalGroup }
+}
+
+/** Takes the output of one channel: into the capture, to the live listener, past the start mark. */
+class Reading implements Flow {
+  readonly #following: Following
+  #holding = 0
+
+  constructor(following: Following) {
+    this.#following = following
+  }
+
+  get bytes(): number {
+    const { stdout, stderr } = this.#following.context
+    return stdout.totalBytes + stderr.totalBytes
+  }
+
+  get held(): boolean {
+    return this.#holding > 0
+  }
+
+  /** Resolves at the end of both streams; rejects with what the listener throws. */
+  async consume(mark: StartedMark): Promise<void> {
+    const { channel, invocation } = this.#following
+    // A pty has one stream, so the mark comes in stdout.
+    const marked = invocation.pty ? 'stdout' : 'stderr'
+    const drained = (['stdout', 'stderr'] as const).map(async (stream) => {
+      const take = (chunk: Buffer): void | Promise<void> => this.#take(stream, chunk)
+      if (stream !== marked) return drain(channel[stream], take)
+      await drain(channel[stream], (chunk) => mark.pass(chunk, take))
+      await mark.rest(take)
+    })
+    await Promise.all(drained)
+  }
+
+  #take(stream: 'stdout' | 'stderr', chunk: Buffer): void | Promise<void> {
+    const { context, invocation } = this.#following
+    context[stream].add(chunk)
+    const pending = invocation.onOutput?.(stream, chunk)
+    if (!pending) return
+    this.#holding++
+    return pending.finally(() => this.#holding--)
+  }
+}
+
+/** Writes the head, then the command's own input, then the end. Input that cannot be delivered is dropped, as a closed pipe does. */
+function feed(channel: Channel, head: string, { stdin }: Invocation): void {
+  if (head !== '') channel.stdin.write(head)
+  if (stdin === undefined) channel.stdin.end()
+  else if (Buffer.isBuffer(stdin)) channel.stdin.end(stdin)
+  else pour(stdin, channel)
+}
+
+function pour(source: Readable, channel: Channel): void {
+  const gone = new AbortController()
+  void channel.exit.then(() => gone.abort())
+  pipeline(source, channel.stdin, { signal: gone.signal }).catch(() => channel.stdin.end())
+}
+
+function sudoFailure(mark: StartedMark, { sudoUser }: Invocation): Error {
+  const said = mark.firstLine()
+  return remexError('SUDO_FAILED', `sudo to ${sudoUser ?? 'root'} did not start the command${said === '' ? '' : `: ${said}`}`)
+}
+
+/** The deadline and the cancel of one attempt: whichever comes first is the cause, and stays it. */
+class StopWatch {
+  readonly reached: Promise<'timed_out' | 'cancelled'>
+  readonly #over = new AbortController()
+
+  constructor({ timeoutMs, signal }: Invocation, clock: Clock) {
+    const deadline = timeoutMs === Infinity ? undefined : clock.sleep(timeoutMs, this.#over.signal)
+    this.reached = new Promise((resolve) => {
+      deadline?.then(() => resolve('timed_out'), () => undefined)
+      if (signal?.aborted) resolve('cancelled')
+      signal?.addEventListener('abort', () => resolve('cancelled'), { once: true, signal: this.#over.signal })
+    })
+  }
+
+  clear(): void {
+    this.#over.abort()
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Shell text (POSIX sh; dash, bash, busybox) that ends every process of a run and prints a verdict as its last
+ * line: `remex-killed tree <ended> <survivor pid>…`, or `remex-killed noproc` where the host has no /proc.
+ *
+ * A process belongs to the run when its environment carries the run id (which finds what went through setsid,
+ * double forks or nohup), or when its parent or session leader belongs to it (which finds what cleared its
+ * environment, and what runs as another user through sudo). TERM first, with CONT so that stopped processes hear
+ * it; what is left after the grace gets KILL until a scan finds nothing new.
+ *
+ * Each `/proc/<pid>/stat` is read by the shell itself: no fork per process.
+ */
+export function killScript(runId: string, graceMs: number): string {
+  return SCRIPT.replaceAll('@ID@', runId).replaceAll('@TICKS@', String(Math.ceil(graceMs / TICK_MS)))
+}
+
+const TICK_MS = 50
+/** How often KILL is repeated for trees that fork while they are being ended. */
+const KILL_ROUNDS = 40
+
+const SCRIPT = `
+LC_ALL=C; export LC_ALL
+[ -r /proc/self/environ ] || { echo remex-killed noproc; exit 0; }
+seen=' '; live=
+scan() {
+  live=' '
+  for f in $(grep -lzxF 'REMEX_RUN_ID=@ID@' /proc/[0-9]*/environ 2>/dev/null); do
+    f=\${f#/proc/}; live="$live\${f%/environ} "
+  done
+  [ "$live" = ' ' ] && [ "$seen" = ' ' ] && return
+  more=1
+  while [ $more = 1 ]; do
+    more=0; alive=' '
+    for f in /proc/[0-9]*/stat; do
+      read -r line 2>/dev/null < "$f" || continue
+      p=\${line%% *}
+      set -- \${line##*) }
+      case $1 in Z|X|x) continue;; esac
+      alive="$alive$p "
+      case $live in *" $p "*) continue;; esac
+      case "$live$seen" in
+        *" $2 "*|*" $4 "*) [ "$p" = $$ ] || { live="$live$p "; more=1; };;
+      esac
+    done
+  done
+  kept=' '
+  for p in $live; do case $alive in *" $p "*) kept="$kept$p ";; esac; done
+  live=$kept
+  for p in $live; do case $seen in *" $p "*) ;; *) seen="$seen$p ";; esac; done
+}
+send() {
+  for p in $live; do
+    kill -$1 $p 2>/dev/null || { [ -d /proc/$p ] && sudo -n kill -$1 $p 2>/dev/null; }
+  done
+}
+scan
+send TERM; send CONT
+n=0
+while [ "$live" != ' ' ] && [ $n -lt @TICKS@ ]; do
+  sleep 0.05 2>/dev/null || sleep 1
+  n=$((n+1)); scan
+done
+n=0
+while [ "$live" != ' ' ] && [ $n -lt ${KILL_ROUNDS} ]; do
+  send KILL; n=$((n+1)); scan
+  [ "$live" = ' ' ] || [ $n -lt 3 ] || sleep 0.02 2>/dev/null
+done
+set -- $seen; ended=$#
+set -- $live; ended=$((ended-$#))
+echo remex-killed tree $ended $live
+`

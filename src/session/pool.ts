@@ -1,0 +1,117 @@
+import { unlessAborted } from '../core/abort.ts'
+import { RemexError } from '../core/errors.ts'
+import type { Channel, Connection } from '../transport/contract.ts'
+
+/** An idle connection is closed after this long. */
+const IDLE_MS = 60_000
+
+/** Makes a connection; the signal aborts when nobody waits for it any more. */
+export type Connect = (signal: AbortSignal) => Promise<Connection>
+
+/** What one use of the pool asks for. */
+export interface PoolRequest<T extends Held> {
+  /** Connections are shared by requests with the same key: the host's id. */
+  readonly key: string
+  readonly connect: Connect
+  /** Opens the channel; `CHANNEL_REFUSED` leads to another connection. */
+  readonly open: (connection: Connection) => Promise<T>
+  readonly signal: AbortSignal | undefined
+}
+
+/** What holds a place on a connection until it is closed: a channel, or a forwarded stream. */
+export type Held = Pick<Channel, 'closed'>
+
+interface Entry {
+  readonly key: string
+  readonly connection: Promise<Connection>
+  readonly abandon: AbortController
+  ready: Connection | undefined
+  /** Channels that are open or being opened. */
+  busy: number
+  /** How many the server allows: unknown until it refuses one (sshd: MaxSessions, 10). */
+  capacity: number
+  idleTimer: NodeJS.Timeout | undefined
+}
+
+/** Open connections, shared within the process. A connection that broke is never given out again. */
+export class ConnectionPool {
+  readonly #maxIdle: number
+  readonly #entries = new Set<Entry>()
+
+  /** `maxIdle`: connections without a channel that are kept, the longest unused go first. */
+  constructor(maxIdle: number) {
+    this.#maxIdle = maxIdle
+  }
+
+  /** A channel for `request`, on a connection that is open or a new one. Rejects as `connect` and `open` do. */
+  async open<T extends Held>(request: PoolRequest<T>): Promise<{ readonly held: T; readonly connection: Connection }> {
+    for (;;) {
+      const entry = this.#roomy(request.key) ?? this.#add(request)
+      this.#take(entry)
+      try {
+        const connection = await unlessAborted(entry.connection, request.signal, 'connecting')
+        const held = await request.open(connection)
+        void held.closed.then(() => this.#release(entry))
+        return { held, connection }
+      } catch (error) {
+        this.#release(entry)
+        // The server allows no more channels on this connection while the others are open: take another.
+        if (!(error instanceof RemexError) || error.code !== 'CHANNEL_REFUSED' || entry.busy === 0) throw error
+        entry.capacity = Math.min(entry.capacity, entry.busy)
+      }
+    }
+  }
+
+  /** Closes all connections; what runs on them ends as `lost`. */
+  close(): void {
+    for (const entry of this.#entries) this.#drop(entry)
+  }
+
+  #roomy(key: string): Entry | undefined {
+    for (const entry of this.#entries) {
+      if (entry.key === key && entry.busy < entry.capacity && !entry.ready?.isClosed) return entry
+    }
+    return undefined
+  }
+
+  #add<T extends Held>({ key, connect }: PoolRequest<T>): Entry {
+    const abandon = new AbortController()
+    const connection = connect(abandon.signal)
+    const entry: Entry = { key, connection, abandon, ready: undefined, busy: 0, capacity: Infinity, idleTimer: undefined }
+    this.#entries.add(entry)
+    connection.then(
+      (open) => {
+        entry.ready = open
+        void open.closed.then(() => this.#drop(entry))
+      },
+      () => this.#drop(entry),
+    )
+    return entry
+  }
+
+  #take(entry: Entry): void {
+    entry.busy++
+    clearTimeout(entry.idleTimer)
+    // Taken again: now among the most recently used.
+    this.#entries.delete(entry)
+    this.#entries.add(entry)
+  }
+
+  #release(entry: Entry): void {
+    entry.busy--
+    if (entry.busy > 0) return
+    if (!entry.ready) this.#drop(entry)
+    if (!this.#entries.has(entry)) return
+    entry.idleTimer = setTimeout(() => this.#drop(entry), IDLE_MS)
+    entry.idleTimer.unref()
+    const idle = [...this.#entries].filter((one) => one.busy === 0)
+    for (const old of idle.slice(0, Math.max(0, idle.length - this.#maxIdle))) this.#drop(old)
+  }
+
+  #drop(entry: Entry): void {
+    this.#entries.delete(entry)
+    clearTimeout(entry.idleTimer)
+    entry.abandon.abort()
+    entry.connection.then((connection) => connection.close(), () => undefined)
+  }
+}

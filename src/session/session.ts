@@ -1,0 +1,135 @@
+import type { HostConfig } from '../config/types.ts'
+import { cancelledError } from '../core/abort.ts'
+import { asRemexError, remexError, RemexError, withDetails } from '../core/errors.ts'
+import type { RunFacts } from '../core/outcome.ts'
+import type { Channel, ConnectionInfo } from '../transport/contract.ts'
+import { runAttempt, type AttemptReport } from './attempt.ts'
+import { Capture } from './capture.ts'
+import { openOn, type SessionRuntime } from './connect.ts'
+import type { Invocation } from './invocation.ts'
+import { withRetries } from './retry.ts'
+
+/** What a run came to, as far as the session knows it: without who asked and how people read the command. */
+export interface SessionReport extends Omit<RunFacts, 'runId' | 'vmId' | 'user' | 'operation' | 'command'> {
+  /** The connection that served the last attempt; undefined where there was none. */
+  readonly connection: ConnectionInfo | undefined
+  /** The codes of the attempts that failed before the last. */
+  readonly failures: readonly string[]
+}
+
+interface Attempt {
+  readonly report?: AttemptReport
+  readonly error?: RemexError
+  readonly stdout: Capture
+  readonly stderr: Capture
+}
+
+/** One host: runs commands on it and opens its subsystems, over connections of the pool. */
+export class Session {
+  readonly host: HostConfig
+  readonly #runtime: SessionRuntime
+  #connection: ConnectionInfo | undefined
+
+  constructor(host: HostConfig, runtime: SessionRuntime) {
+    this.host = host
+    this.#runtime = runtime
+  }
+
+  /** The connection last used; undefined where there was none. */
+  get connection(): ConnectionInfo | undefined {
+    return this.#connection
+  }
+
+  /**
+   * Runs a command, again where that cannot run it twice, and reports how it ended. Failures are in the report;
+   * rejects only with `USAGE` for a command that cannot be sent, and with what a live listener throws.
+   */
+  async run(invocation: Invocation): Promise<SessionReport> {
+    const { clock } = this.#runtime
+    const startMs = clock.monotonicMs()
+    const policy = { attempts: invocation.attempts, budgetMs: invocation.timeoutMs, signal: invocation.signal, clock }
+    const retried = await withRetries(policy, () => this.#attempt(invocation), (attempt) => retryReason(attempt, invocation))
+    return { ...this.#summary(retried.outcome), ...timing(startMs, clock), attempts: retried.attempts, failures: retried.failures }
+  }
+
+  /** Starts a subsystem (`sftp`) on the host. Rejects as connecting does. */
+  subsystem(name: string, signal?: AbortSignal): Promise<Channel> {
+    return this.#open((connection) => connection.subsystem(name), signal)
+  }
+
+  /** Connects, or finds that it is connected. Rejects as connecting does. */
+  async connect(signal?: AbortSignal): Promise<ConnectionInfo> {
+    const closed = Promise.resolve()
+    const { connection } = await openOn(this.#runtime, this.host, { open: () => Promise.resolve({ closed }), signal })
+    return (this.#connection = connection.info)
+  }
+
+  async #open(open: Parameters<typeof openOn<Channel>>[2]['open'], signal: AbortSignal | undefined): Promise<Channel> {
+    const { held, connection } = await openOn(this.#runtime, this.host, { open, signal })
+    this.#connection = connection.info
+    return held
+  }
+
+  async #attempt(invocation: Invocation): Promise<Attempt> {
+    const stdout = new Capture(invocation.maxOutputBytes)
+    const stderr = new Capture(invocation.maxOutputBytes)
+    const { clock } = this.#runtime
+    const exec = (command: string, signal?: AbortSignal, pty = invocation.pty): Promise<Channel> =>
+      this.#open((connection) => connection.exec(command, pty && { pty }), signal)
+    try {
+      if (invocation.signal?.aborted) throw cancelledError(invocation.signal, 'the command')
+      const killer = { open: (command: string, signal: AbortSignal) => exec(command, signal) }
+      const report = await runAttempt(invocation, { clock, stdout, stderr, killer, open: (command) => exec(command, invocation.signal) })
+      return { report, stdout, stderr }
+    } catch (error) {
+      if (!(error instanceof RemexError) || error.code === 'USAGE') throw error
+      return { error: withDetails(asRemexError(error), { vmId: this.host.id }), stdout, stderr }
+    }
+  }
+
+  #summary({ report, error, stdout, stderr }: Attempt): Omit<SessionReport, 'attempts' | 'failures' | 'executionTime' | 'timestamp'> {
+    return {
+      ...(report ? this.#ended(report) : { ...NO_EXIT, ended: error?.mayHaveRun ? 'lost' : 'not_started', error: error ?? null }),
+      stdoutRaw: stdout.bytes(),
+      stderrRaw: stderr.bytes(),
+      stdoutBytes: stdout.totalBytes,
+      stderrBytes: stderr.totalBytes,
+      truncated: stdout.truncated || stderr.truncated,
+      outputIncomplete: report?.outputIncomplete ?? false,
+      engine: this.#connection?.engine ?? null,
+      connection: this.#connection,
+    }
+  }
+
+  #ended({ end }: AttemptReport): Pick<SessionReport, keyof typeof NO_EXIT | 'ended' | 'error'> {
+    const ended = end.kind
+    if (end.kind === 'exited') return { ...NO_EXIT, ended, exitCode: end.exitCode, error: null }
+    if (end.kind === 'signaled') return { ...NO_EXIT, ended, signal: end.signal, error: null }
+    if (end.kind === 'lost') return { ...NO_EXIT, ended, error: this.#lost() }
+    return { ...NO_EXIT, ended, killed: end.killed, error: this.#stopped(end.kind) }
+  }
+
+  #lost(): RemexError {
+    return remexError('CONNECTION_LOST', `the connection to ${this.host.id} broke while the command ran; how it ended is not known`, { vmId: this.host.id, mayHaveRun: true })
+  }
+
+  #stopped(kind: 'timed_out' | 'cancelled'): RemexError {
+    const vmId = this.host.id
+    if (kind === 'cancelled') return remexError('CANCELLED', `the command on ${vmId} was cancelled`, { vmId, mayHaveRun: true })
+    return remexError('TIMED_OUT', `the command on ${vmId} did not end in time`, { vmId, mayHaveRun: true })
+  }
+}
+
+const NO_EXIT = { exitCode: null, signal: null, killed: null } as const
+
+function timing(startMs: number, clock: SessionRuntime['clock']): Pick<SessionReport, 'executionTime' | 'timestamp'> {
+  const seconds = (clock.monotonicMs() - startMs) / 1000
+  return { executionTime: Math.round(seconds * 1e6) / 1e6, timestamp: new Date(clock.now()).toISOString() }
+}
+
+/** Why to try again, if that cannot run a command twice or the caller said that running it twice is harmless. */
+function retryReason({ report, error }: Attempt, { idempotent }: Invocation): RemexError | undefined {
+  if (error) return error.retryable || (idempotent && error.code === 'CONNECTION_LOST') ? error : undefined
+  if (report?.end.kind === 'lost' && idempotent) return remexError('CONNECTION_LOST', 'the connection broke')
+  return undefined
+}
