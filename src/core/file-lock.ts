@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { readFile, readlink, rm, symlink } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errorCode } from './atomic-file.ts'
+import { RemexError } from './errors.ts'
+import { printable } from './printable.ts'
+
+/** How a lock is waited for. */
+export interface LockOptions {
+  /** How long to wait for it, in ms. Default: 10,000. */
+  readonly timeoutMs?: number
+}
+
+/**
+ * The lock did not become free in time. A room that has a code of its own for that (`AUDIT_UNAVAILABLE`) wraps it;
+ * the code it has here is `INTERNAL`, with a hint that says what to do.
+ */
+export class LockTimeoutError extends RemexError {
+  /** The lock's path. */
+  readonly path: string
+  /** The process that holds it; undefined where what lies there is not a lock of ours. */
+  readonly holderPid: number | undefined
+
+  constructor(path: string, timeoutMs: number, holder: Owner | undefined) {
+    const who = holder ? `process ${holder.pid} on ${holder.host} holds it` : 'what lies there is not a lock that Remex made'
+    super('INTERNAL', `no lock on ${printable(path)} within ${timeoutMs} ms: ${who}`, {
+      hint: 'Wait for that process to end, then repeat. If it is certain that it is gone, remove the file that is named.',
+    })
+    this.path = path
+    this.holderPid = holder?.pid
+  }
+}
+
+/** Who holds a lock, as the target of its symbolic link says. */
+interface Owner {
+  readonly host: string
+  /** Kernel boot, pid namespace and start time of the process; `-` on systems without /proc. */
+  readonly boot: string
+  readonly namespace: string
+  readonly start: string
+  readonly pid: number
+}
+
+/** A wish to hold one lock: it knows its path, when it gives up, and the name it would hold it under. */
+interface Claim {
+  readonly path: string
+  readonly timeoutMs: number
+  /** On the clock of `performance.now()`. */
+  readonly deadlineMs: number
+  readonly target: string
+}
+
+/** The last caller in line for each path in this process, so that a process never spins against itself. */
+const lines = new Map<string, Promise<void>>()
+
+/**
+ * Runs `work` while this process alone, of all on this machine, holds the lock at `path`; returns what it returns.
+ * The lock is freed when `work` settles, and when its holder dies, even by SIGKILL: whoever comes next proves that
+ * the holder is gone and takes it. It is a symbolic link, which is made atomically and names its owner; its directory
+ * must exist. It does not nest: `work` must not ask for the same path again.
+ *
+ * A holder on another host name, or in another pid namespace, cannot be proven gone and is waited for.
+ * Without /proc (macOS) a process that got the dead holder's pid is taken for it.
+ *
+ * Rejects with what `work` rejects with, with {@link LockTimeoutError}, or with the system error of a path where no
+ * link can be made (ENOENT, EACCES, EROFS, ENOSPC).
+ */
+export async function withFileLock<T>(path: string, work: () => Promise<T>, options: LockOptions = {}): Promise<T> {
+  const claim = claimOf(resolve(path), options.timeoutMs ?? 10_000)
+  const leaveLine = await joinLine(claim)
+  try {
+    return await whileHeld(claim, work)
+  } finally {
+    leaveLine()
+  }
+}
+
+function claimOf(path: string, timeoutMs: number): Claim {
+  const { host, boot, namespace, start, pid } = ourselves()
+  // The random part tells two holds by one process apart.
+  const target = ['remex', host, boot, namespace, start, pid, randomBytes(6).toString('hex')].join(':')
+  return { path, timeoutMs, deadlineMs: performance.now() + timeoutMs, target }
+}
+
+/** Waits until every earlier caller of this process is done. Returns what lets the next one in. */
+async function joinLine(claim: Claim): Promise<() => void> {
+  const previous = lines.get(claim.path) ?? Promise.resolve()
+  const turn: { end: () => void } = { end: () => undefined }
+  const ours = new Promise<void>((end) => {
+    turn.end = end
+  })
+  const last = previous.then(() => ours)
+  lines.set(claim.path, last)
+  void last.then(() => lines.get(claim.path) === last && lines.delete(claim.path))
+  if (await settledInTime(previous, claim.deadlineMs)) return turn.end
+  turn.end()
+  throw new LockTimeoutError(claim.path, claim.timeoutMs, ourselves())
+}
+
+async function settledInTime(previous: Promise<void>, deadlineMs: number): Promise<boolean> {
+  const stop = new AbortController()
+  const late = delay(Math.max(0, deadlineMs - performance.now()), false, { signal: stop.signal }).catch(() => false)
+  const inTime = await Promise.race([previous.then(() => true), late])
+  stop.abort()
+  return inTime
+}
+
+async function whileHeld<T>(claim: Claim, work: () => Promise<T>): Promise<T> {
+  await take(claim)
+  try {
+    return await work()
+  } finally {
+    await removeLink(claim.path, claim.target)
+  }
+}
+
+async function take(claim: Claim): Promise<void> {
+  for (let pauseMs = 1; !(await linked(claim)); pauseMs = Math.min(pauseMs * 1.5, 13)) {
+    const holder = await holderOf(claim.path)
+    if (holder?.owner && (await isGone(holder.owner))) {
+      await breakLock(claim, holder.target)
+      continue
+    }
+    if (performance.now() >= claim.deadlineMs) throw new LockTimeoutError(claim.path, claim.timeoutMs, holder?.owner)
+    // Jitter keeps waiters from knocking in step; growth keeps many of them from taking the processor.
+    if (holder) await delay(pauseMs * (0.5 + Math.random()))
+  }
+}
+
+/** True when the link is made and the lock is ours. */
+async function linked(claim: Claim): Promise<boolean> {
+  try {
+    await symlink(claim.target, claim.path)
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** What lies at `path`: undefined for nothing, `owner` undefined for something that is not a lock of ours. */
+async function holderOf(path: string): Promise<{ readonly target: string; readonly owner: Owner | undefined } | undefined> {
+  const target = await linkTarget(path)
+  return target === undefined ? undefined : { target, owner: parseOwner(target) }
+}
+
+/** Undefined where nothing is there, empty for what is not a link. */
+async function linkTarget(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    if (errorCode(error) === 'EINVAL') return ''
+    throw error
+  }
+}
+
+/**
+ * Removes the lock of a holder that is gone. Only one process at a time may do so, or the second would remove the lock
+ * that the first has just taken; that is a lock like any other, and one whose holder died is broken in the same way.
+ */
+async function breakLock(claim: Claim, staleTarget: string): Promise<void> {
+  await whileHeld({ ...claim, path: `${claim.path}.break` }, () => removeLink(claim.path, staleTarget))
+}
+
+/** Removes the lock only while it is that very hold: a lock that somebody else took meanwhile stays. */
+async function removeLink(path: string, target: string): Promise<void> {
+  if ((await linkTarget(path)) === target) await rm(path, { force: true })
+}
+
+function parseOwner(target: string): Owner | undefined {
+  const [mark, host, boot, namespace, start, pid, nonce, more] = target.split(':')
+  if (mark !== 'remex' || !host || !boot || !namespace || !start || !nonce || more !== undefined) return undefined
+  if (!/^[1-9]\d{0,9}$/.test(pid ?? '')) return undefined
+  return { host, boot, namespace, start, pid: Number(pid) }
+}
+
+/** Only where it is proven: the machine was started anew, no such process is there, or another one has its pid. */
+async function isGone(owner: Owner): Promise<boolean> {
+  const self = ourselves()
+  if (owner.host !== self.host) return false
+  if (owner.boot !== self.boot) return owner.boot !== '-' && self.boot !== '-'
+  if (owner.namespace !== self.namespace) return false
+  if (!processExists(owner.pid)) return true
+  const stat = await readFile(`/proc/${owner.pid}/stat`, 'latin1').then(parseStat, () => undefined)
+  // Not readable: another user's process under hidepid, or no /proc at all. It exists, and that is all we know.
+  if (!stat || owner.start === '-') return false
+  return stat.start !== owner.start || stat.ended
+}
+
+/** Signal 0 only asks. EPERM: it is there and another user's. */
+function processExists(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errorCode(error) !== 'ESRCH'
+  }
+}
+
+/**
+ * Start time in clock ticks since boot, and whether nothing of the process runs any more: a zombie whose last thread
+ * is the one that waits to be reaped; while others are left, one may still be inside a write.
+ * Source: proc_pid_stat(5), fields 3, 20 and 22; the name in field 2 may hold spaces and parentheses.
+ */
+function parseStat(text: string): { readonly start: string; readonly ended: boolean } | undefined {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const [state, threads, start] = [fields[0], fields[17], fields[19]]
+  if (!state || !threads || !start) return undefined
+  return { start, ended: 'ZX'.includes(state) && Number(threads) <= 1 }
+}
+
+function ourselves(): Owner {
+  return {
+    host: encodeURIComponent(hostname()) || '-',
+    boot: factOf(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()),
+    namespace: factOf(() => readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')),
+    start: factOf(() => parseStat(readFileSync('/proc/self/stat', 'latin1'))?.start),
+    pid: process.pid,
+  }
+}
+
+function factOf(read: () => string | undefined): string {
+  try {
+    return read() || '-'
+  } catch {
+    return '-'
+  }
+}
