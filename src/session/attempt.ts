@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
 import type { KillVerdict } from '../core/outcome.ts'
-import type { Channel, ChannelExit } from '../transport/contract.ts'
+import type { Channel, ChannelExit, PtyOptions } from '../transport/contract.ts'
 import type { Capture } from './capture.ts'
 import { drain } from './drain.ts'
 import type { AttemptEnd, Invocation } from './invocation.ts'
@@ -20,7 +20,7 @@ const KILL_TRIES = 4
 export interface AttemptContext {
   readonly clock: Clock
   /** Opens the channel for the exec request. */
-  readonly open: (exec: string) => Promise<Channel>
+  readonly open: (exec: string, pty: PtyOptions | undefined) => Promise<Channel>
   readonly killer: Pick<Killer, 'open'>
   readonly stdout: Capture
   readonly stderr: Capture
@@ -41,7 +41,7 @@ export async function runAttempt(invocation: Invocation, context: AttemptContext
   const sent = prelude(invocation)
   const stop = new StopWatch(invocation, context.clock)
   try {
-    const opening = context.open(sent.exec)
+    const opening = context.open(sent.exec, sent.pty)
     const channel = await Promise.race([opening, stop.reached])
     if (channel === 'timed_out' || channel === 'cancelled') return await stopOpening(opening, channel, { invocation, context })
     return await follow({ invocation, context, channel, stop, sent })

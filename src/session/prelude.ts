@@ -1,6 +1,7 @@
 import { remexError } from '../core/errors.ts'
 import { quoteWord } from '../core/quote.ts'
 import { Secret } from '../core/secret.ts'
+import type { PtyOptions } from '../transport/contract.ts'
 import type { Invocation } from './invocation.ts'
 
 /** What goes over the wire to start a command. */
@@ -11,7 +12,12 @@ export interface Prelude {
   readonly head: string
   /** What the command's first act is to print on standard error, when the run goes through sudo; else empty. */
   readonly startedMark: string
+  /** The pty to ask for; with a head its line discipline is off until the head was read. */
+  readonly pty: PtyOptions | undefined
 }
+
+/** RFC 4254 section 8: with these off a pty neither echoes, edits, cuts nor interprets what passes through it. */
+const RAW_MODES = { ECHO: 0, ICANON: 0, ISIG: 0, ICRNL: 0, IXON: 0 }
 
 type Parts = Pick<Invocation, 'runId' | 'text' | 'env' | 'cwd' | 'sudoUser' | 'pty'>
 
@@ -30,10 +36,11 @@ export function prelude(parts: Parts): Prelude {
   const startedMark = parts.sudoUser === undefined ? '' : `remex-started:${parts.runId}\n`
   const program = [announce(startedMark), enter(parts.cwd), parts.text].filter((step) => step !== '').join('; ')
   const inline = execRequest(parts, program)
-  if (Object.keys(parts.env).length === 0 && inline.length <= LONGEST_EXEC) return { exec: inline, head: '', startedMark }
+  if (Object.keys(parts.env).length === 0 && inline.length <= LONGEST_EXEC) return { exec: inline, head: '', startedMark, pty: parts.pty }
   const end = `#${parts.runId}`
   const reader = `${readHead(end)}${parts.pty ? 'stty sane; ' : ''}eval "$remex_p"`
-  return { exec: execRequest(parts, reader), head: `${exports(parts.env)}${program}\n${end}\n`, startedMark }
+  const pty = parts.pty && { ...parts.pty, modes: RAW_MODES }
+  return { exec: execRequest(parts, reader), head: `${exports(parts.env)}${program}\n${end}\n`, startedMark, pty }
 }
 
 function refuseUnsendable({ text, env, cwd }: Parts): void {

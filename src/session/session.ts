@@ -1,8 +1,9 @@
 import type { HostConfig } from '../config/types.ts'
 import { cancelledError } from '../core/abort.ts'
+import { formatDurationMs } from '../core/duration.ts'
 import { asRemexError, remexError, RemexError, withDetails } from '../core/errors.ts'
 import type { RunFacts } from '../core/outcome.ts'
-import type { Channel, ConnectionInfo } from '../transport/contract.ts'
+import type { Channel, ConnectionInfo, PtyOptions } from '../transport/contract.ts'
 import { runAttempt, type AttemptReport } from './attempt.ts'
 import { Capture } from './capture.ts'
 import { openOn, type SessionRuntime } from './connect.ts'
@@ -49,7 +50,7 @@ export class Session {
     const startMs = clock.monotonicMs()
     const policy = { attempts: invocation.attempts, budgetMs: invocation.timeoutMs, signal: invocation.signal, clock }
     const retried = await withRetries(policy, () => this.#attempt(invocation), (attempt) => retryReason(attempt, invocation))
-    return { ...this.#summary(retried.outcome), ...timing(startMs, clock), attempts: retried.attempts, failures: retried.failures }
+    return { ...this.#summary(retried.outcome, invocation.timeoutMs), ...timing(startMs, clock), attempts: retried.attempts, failures: retried.failures }
   }
 
   /** Starts a subsystem (`sftp`) on the host. Rejects as connecting does. */
@@ -74,12 +75,12 @@ export class Session {
     const stdout = new Capture(invocation.maxOutputBytes)
     const stderr = new Capture(invocation.maxOutputBytes)
     const { clock } = this.#runtime
-    const exec = (command: string, signal?: AbortSignal, pty = invocation.pty): Promise<Channel> =>
+    const exec = (command: string, signal: AbortSignal | undefined, pty?: PtyOptions): Promise<Channel> =>
       this.#open((connection) => connection.exec(command, pty && { pty }), signal)
     try {
       if (invocation.signal?.aborted) throw cancelledError(invocation.signal, 'the command')
-      const killer = { open: (command: string, signal: AbortSignal) => exec(command, signal) }
-      const report = await runAttempt(invocation, { clock, stdout, stderr, killer, open: (command) => exec(command, invocation.signal) })
+      const open = (command: string, pty: PtyOptions | undefined): Promise<Channel> => exec(command, invocation.signal, pty)
+      const report = await runAttempt(invocation, { clock, stdout, stderr, open, killer: { open: exec } })
       return { report, stdout, stderr }
     } catch (error) {
       if (!(error instanceof RemexError) || error.code === 'USAGE') throw error
@@ -87,9 +88,9 @@ export class Session {
     }
   }
 
-  #summary({ report, error, stdout, stderr }: Attempt): Omit<SessionReport, 'attempts' | 'failures' | 'executionTime' | 'timestamp'> {
+  #summary({ report, error, stdout, stderr }: Attempt, timeoutMs: number): Omit<SessionReport, 'attempts' | 'failures' | 'executionTime' | 'timestamp'> {
     return {
-      ...(report ? this.#ended(report) : { ...NO_EXIT, ended: error?.mayHaveRun ? 'lost' : 'not_started', error: error ?? null }),
+      ...(report ? this.#ended(report, timeoutMs) : { ...NO_EXIT, ended: error?.mayHaveRun ? 'lost' : 'not_started', error: error ?? null }),
       stdoutRaw: stdout.bytes(),
       stderrRaw: stderr.bytes(),
       stdoutBytes: stdout.totalBytes,
@@ -101,22 +102,22 @@ export class Session {
     }
   }
 
-  #ended({ end }: AttemptReport): Pick<SessionReport, keyof typeof NO_EXIT | 'ended' | 'error'> {
+  #ended({ end }: AttemptReport, timeoutMs: number): Pick<SessionReport, keyof typeof NO_EXIT | 'ended' | 'error'> {
     const ended = end.kind
     if (end.kind === 'exited') return { ...NO_EXIT, ended, exitCode: end.exitCode, error: null }
     if (end.kind === 'signaled') return { ...NO_EXIT, ended, signal: end.signal, error: null }
     if (end.kind === 'lost') return { ...NO_EXIT, ended, error: this.#lost() }
-    return { ...NO_EXIT, ended, killed: end.killed, error: this.#stopped(end.kind) }
+    return { ...NO_EXIT, ended, killed: end.killed, error: this.#stopped(end.kind, timeoutMs) }
   }
 
   #lost(): RemexError {
     return remexError('CONNECTION_LOST', `the connection to ${this.host.id} broke while the command ran; how it ended is not known`, { vmId: this.host.id, mayHaveRun: true })
   }
 
-  #stopped(kind: 'timed_out' | 'cancelled'): RemexError {
+  #stopped(kind: 'timed_out' | 'cancelled', timeoutMs: number): RemexError {
     const vmId = this.host.id
     if (kind === 'cancelled') return remexError('CANCELLED', `the command on ${vmId} was cancelled`, { vmId, mayHaveRun: true })
-    return remexError('TIMED_OUT', `the command on ${vmId} did not end in time`, { vmId, mayHaveRun: true })
+    return remexError('TIMED_OUT', `the command on ${vmId} did not end within ${formatDurationMs(timeoutMs)}`, { vmId, mayHaveRun: true })
   }
 }
 

@@ -49,6 +49,8 @@ export interface PtyOptions {
   readonly columns?: number
   /** Default: 24. */
   readonly rows?: number
+  /** Encoded terminal modes by name (`ECHO`, `ICANON`). Source: RFC 4254 section 8. Default: the server's. */
+  readonly modes?: Readonly<Record<string, number>>
 }
 
 /** One authenticated connection to a host that proved itself. */

@@ -1,0 +1,67 @@
+import type { Readable } from 'node:stream'
+import type { Duration } from '../core/duration.ts'
+import type { Secret } from '../core/secret.ts'
+import type { OutputListener } from '../session/invocation.ts'
+
+/** Options of a command. */
+export interface RunOptions {
+  /**
+   * How long the command may run on the host; then its whole process tree is ended. `none`: no limit.
+   * Default: `default_timeout`, 30 s. Connecting has a limit of its own, `connect_timeout`.
+   */
+  readonly timeout?: Duration
+  /** Directory on the host to start in; a missing one stops everything. Default: the login's home. */
+  readonly cwd?: string
+  /** Variables for the command. Values appear in no process list and in no log. Default: none. */
+  readonly env?: Readonly<Record<string, string | Secret>>
+  /** Standard input. Default: closed. */
+  readonly stdin?: string | Uint8Array | Readable
+  /** Run it by `sudo -n`: true is root, a text is that user. Never asks for a password. Default: the host's `sudo`. */
+  readonly sudo?: boolean | string
+  /** Run it on a terminal of its own; both streams are then one. Default: false. */
+  readonly pty?: boolean
+  /** How often to try, where a repeat cannot run anything twice. Default: `default_retry`, 3. */
+  readonly retries?: number
+  /** Whether running it twice is harmless: it is then repeated after a lost connection too. Default: false. */
+  readonly idempotent?: boolean
+  /** Capture limit of each stream, in bytes; more is counted. Default: `max_output_bytes`, 10 MiB. */
+  readonly maxOutputBytes?: number
+  /** Gets every byte as it arrives; a promise that it returns holds the command's output back. */
+  readonly onOutput?: OutputListener
+  /** Cancels: ends the process tree on the host. The result then has `ended: 'cancelled'`. */
+  readonly signal?: AbortSignal
+}
+
+/** Options of a script. */
+export interface ScriptOptions extends RunOptions {
+  /** Words given to the script. Default: none. */
+  readonly args?: readonly string[]
+  /** The program that runs it, as shell words (`python3 -u`). Default: the script's first line decides. */
+  readonly interpreter?: string
+  /** The path names a script that is on the host already: nothing is sent or removed. Default: false. */
+  readonly remote?: boolean
+  /** Leave the script on the host. Default: false, it is removed. */
+  readonly keep?: boolean
+}
+
+/** Options of `put` and `get`. */
+export interface TransferOptions {
+  /** Permission bits of the result. Default: those of the source. */
+  readonly mode?: number
+  /** Limit for the whole transfer, connecting excluded. Default: `none`. */
+  readonly timeout?: Duration
+  /** How often to try. Default: `default_retry`, 3. */
+  readonly retries?: number
+  readonly signal?: AbortSignal
+  /** Called with the bytes that are through so far. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number | undefined) => void
+}
+
+/** A command: shell text, or words that the host's shell does not interpret. */
+export type Command = string | readonly string[]
+
+/** One operation on one host. */
+export type Request =
+  | { readonly operation: 'run'; readonly command: Command; readonly options: RunOptions }
+  | { readonly operation: 'script'; readonly path: string; readonly options: ScriptOptions }
+  | { readonly operation: 'upload' | 'download'; readonly local: string; readonly remote: string; readonly options: TransferOptions }
