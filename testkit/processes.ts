@@ -1,0 +1,84 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** A process of this machine, as far as the kit looks. Source: proc(5). */
+interface ProcessRow {
+  readonly pid: number
+  readonly parentPid: number
+  readonly uid: number
+}
+
+/** Which processes are meant. */
+export interface ProcessFilter {
+  /** These and all their descendants. */
+  readonly roots?: readonly number[]
+  /** All that have this `NAME=value` in their environment. */
+  readonly marker?: string
+  /** All of this (temporary) user. */
+  readonly uid?: number
+}
+
+/**
+ * Ends every process that the filter names with KILL, by its id, until none is left: what they start meanwhile too.
+ * Never touches this process. Without /proc only `roots` themselves are ended. Gives up after 5 s by throwing.
+ */
+export async function endProcesses(filter: ProcessFilter): Promise<void> {
+  let roots = filter.roots ?? []
+  for (let attempt = 0; attempt < 250; attempt++) {
+    // What was found stays named: when a parent dies first, its children have another one.
+    roots = await findProcesses({ ...filter, roots })
+    if (roots.length === 0) return
+    for (const pid of roots) signalProcess(pid, 'SIGKILL')
+    await delay(20)
+  }
+  throw new Error(`processes do not end: ${roots.join(' ')}`)
+}
+
+/** Ids of the live processes that the filter names. Zombies do not count. */
+export async function findProcesses({ roots = [], marker, uid }: ProcessFilter): Promise<number[]> {
+  const rows = await liveProcesses()
+  if (rows === undefined) return roots.filter((pid) => signalProcess(pid, 0))
+  const wanted = new Set(withDescendants(rows, roots))
+  for (const row of rows) {
+    if (row.uid === uid || (marker !== undefined && (await hasInEnvironment(row.pid, marker)))) wanted.add(row.pid)
+  }
+  wanted.delete(process.pid)
+  return [...wanted]
+}
+
+/** Sends a signal; a negative id means the group. False when there is no such process. */
+export function signalProcess(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, signal)
+  } catch {
+    return false
+  }
+}
+
+function withDescendants(rows: readonly ProcessRow[], roots: readonly number[]): number[] {
+  const live = new Set(rows.map((row) => row.pid))
+  const found = roots.filter((pid) => live.has(pid))
+  for (const parent of found) {
+    for (const row of rows) if (row.parentPid === parent && !found.includes(row.pid)) found.push(row.pid)
+  }
+  return found
+}
+
+async function liveProcesses(): Promise<ProcessRow[] | undefined> {
+  const names = await readdir('/proc').catch(() => undefined)
+  if (!names?.includes('self')) return undefined
+  const rows = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map(readRow))
+  return rows.filter((row) => row !== undefined)
+}
+
+async function readRow(pid: string): Promise<ProcessRow | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '')
+  const match = /^State:\s*(\S)[^]*^PPid:\s*(\d+)[^]*^Uid:\s*(\d+)/m.exec(status)
+  if (!match || match[1] === 'Z' || match[1] === 'X') return undefined
+  return { pid: Number(pid), parentPid: Number(match[2]), uid: Number(match[3]) }
+}
+
+async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
+  const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+  return environment.split('\0').includes(entry)
+}
