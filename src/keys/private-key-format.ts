@@ -1,0 +1,86 @@
+import { hostKeyFromBlob, parseHostKey } from '../core/host-key.ts'
+
+/** What the bytes of a key file are, as far as it shows without decrypting. */
+export type KeyInspection =
+  | { readonly kind: 'private'; readonly encrypted: boolean }
+  /** Not a private key, or one that is not allowed; `reason` says why, without the path. */
+  | { readonly kind: 'unusable'; readonly reason: string; readonly hint?: string }
+
+const MIN_RSA_BITS = 2048
+
+/**
+ * What kind of key `data` holds: OpenSSH, PEM (PKCS#1, SEC 1, PKCS#8) or PuTTY format, and whether it is encrypted.
+ * The key itself is left to the transport. DSA, and RSA under 2048 bits, are refused where they show: in the public part
+ * of the OpenSSH format, which is never encrypted.
+ */
+export function inspectPrivateKey(data: Buffer): KeyInspection {
+  const text = data.toString('latin1')
+  if (text.trim() === '') return unusable('it is empty')
+  if (/^PuTTY-User-Key-File-\d+:/.test(text)) return putty(text)
+  const kind = /^-----BEGIN ([A-Z0-9 ]{0,40}?) ?PRIVATE KEY-----\s*$/m.exec(text)?.[1]
+  if (kind === undefined) return notPrivate(text)
+  if (kind === 'DSA') return unusable('it is a DSA key, which is not allowed')
+  if (kind === 'OPENSSH') return openssh(text)
+  return { kind: 'private', encrypted: kind === 'ENCRYPTED' || /^Proc-Type: *4, *ENCRYPTED\s*$/m.test(text) }
+}
+
+function unusable(reason: string, hint?: string): KeyInspection {
+  return { kind: 'unusable', reason, ...(hint === undefined ? {} : { hint }) }
+}
+
+function putty(text: string): KeyInspection {
+  const encryption = /^Encryption: *(\S+)\s*$/m.exec(text)?.[1]
+  return encryption === undefined ? unusable('it is a damaged PuTTY key') : { kind: 'private', encrypted: encryption !== 'none' }
+}
+
+function notPrivate(text: string): KeyInspection {
+  const isPublic = /^-----BEGIN ([A-Z]+ )?PUBLIC KEY-----|^---- BEGIN SSH2 PUBLIC KEY ----/m.test(text) || parseHostKey(text) !== undefined
+  if (isPublic) return unusable('it is a public key', 'Name the private key: the file of the same name without .pub.')
+  return unusable('it is not a private key in OpenSSH, PEM or PuTTY format')
+}
+
+/** Source: OpenSSH PROTOCOL.key, section 1. */
+function openssh(text: string): KeyInspection {
+  const body = /^-----BEGIN OPENSSH PRIVATE KEY-----\s([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*$/m.exec(text)?.[1]
+  const blob = Buffer.from(body ?? '', 'base64')
+  const magic = 'openssh-key-v1\0'
+  if (blob.toString('latin1', 0, magic.length) !== magic) return unusable('it is a damaged OpenSSH key')
+  const [cipher, , , publicBlob] = opensshHeader(blob.subarray(magic.length))
+  const key = publicBlob && hostKeyFromBlob(publicBlob)
+  if (!cipher || !key) return unusable('it is a damaged OpenSSH key')
+  const weakness = weaknessOf(key.type, key.blob)
+  return weakness === undefined ? { kind: 'private', encrypted: cipher.toString('latin1') !== 'none' } : unusable(weakness)
+}
+
+/** Cipher name, kdf name, kdf options and the first public key; fewer where the blob ends early. */
+function opensshHeader(blob: Buffer): Buffer[] {
+  const head = strings(blob, 3)
+  const usedBytes = head.reduce((sum, field) => sum + 4 + field.length, 0)
+  // The number of keys comes before the first of them.
+  return head.length < 3 ? head : [...head, ...strings(blob.subarray(usedBytes + 4), 1)]
+}
+
+function weaknessOf(type: string, blob: Buffer): string | undefined {
+  if (type === 'ssh-dss') return 'it is a DSA key, which is not allowed'
+  if (type !== 'ssh-rsa') return undefined
+  const bits = mpintBits(strings(blob, 3)[2] ?? Buffer.alloc(0))
+  return bits < MIN_RSA_BITS ? `it is an RSA key of ${bits} bits, and ${MIN_RSA_BITS} is the least that is allowed` : undefined
+}
+
+/** Up to `count` strings from the start of `blob`; fewer where it ends early. Source: RFC 4251 section 5. */
+function strings(blob: Buffer, count: number): Buffer[] {
+  const found: Buffer[] = []
+  let offset = 0
+  while (found.length < count && offset + 4 <= blob.length) {
+    const end = offset + 4 + blob.readUInt32BE(offset)
+    if (end > blob.length) break
+    found.push(blob.subarray(offset + 4, end))
+    offset = end
+  }
+  return found
+}
+
+function mpintBits(mpint: Buffer): number {
+  const first = mpint.findIndex((byte) => byte !== 0)
+  return first < 0 ? 0 : (mpint.length - first) * 8 - Math.clz32(mpint[first] ?? 0) + 24
+}

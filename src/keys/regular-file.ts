@@ -1,0 +1,56 @@
+import { constants, type Stats } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { errorCode, systemReason } from '../core/atomic-file.ts'
+
+/** What became of reading a file. `denied` and `unusable` say why in words, without the path. */
+export type FileReading =
+  | { readonly kind: 'read'; readonly data: Buffer; readonly stats: Stats }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'denied'; readonly reason: string }
+  | { readonly kind: 'unusable'; readonly reason: string }
+
+/**
+ * The bytes of the regular file at `path` (symbolic links are followed), at most `maxBytes` of them; more make it unusable.
+ * Stats and data are of the same open file, so what was checked is what was read. A FIFO or device is never waited for.
+ * `accept` may refuse the file by its stats, with the reason, before anything of it is read.
+ */
+export async function readRegularFile(
+  path: string,
+  maxBytes: number,
+  accept: (stats: Stats) => string | undefined = () => undefined,
+): Promise<FileReading> {
+  try {
+    // Without O_NONBLOCK, opening a FIFO waits until somebody writes to it.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    try {
+      const stats = await file.stat()
+      const reason = stats.isFile() ? accept(stats) : 'it is not a regular file'
+      return reason === undefined ? await readBounded(file, stats, maxBytes) : { kind: 'unusable', reason }
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+/** Reads until the end or one byte more than is allowed: the size that the file says it has may be wrong, as in /proc. */
+async function readBounded(file: FileHandle, stats: Stats, maxBytes: number): Promise<FileReading> {
+  const chunks: Buffer[] = []
+  let sizeBytes = 0
+  while (sizeBytes <= maxBytes) {
+    const chunk = Buffer.alloc(Math.min(65_536, maxBytes + 1 - sizeBytes))
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, null)
+    if (bytesRead === 0) return { kind: 'read', data: Buffer.concat(chunks), stats }
+    chunks.push(chunk.subarray(0, bytesRead))
+    sizeBytes += bytesRead
+  }
+  return { kind: 'unusable', reason: `it is larger than ${maxBytes / 1024} KiB` }
+}
+
+function failure(error: unknown): FileReading {
+  const code = errorCode(error)
+  if (code === 'ENOENT') return { kind: 'missing' }
+  const reason = systemReason(error)
+  return { kind: code === 'EACCES' || code === 'EPERM' ? 'denied' : 'unusable', reason }
+}
