@@ -16,7 +16,7 @@ export function parseDurationMs(duration: Duration, what = 'duration'): number {
   if (duration === 'none') return Infinity
   const durationMs = typeof duration === 'number' ? duration * 1000 : textMs(duration)
   if (durationMs === undefined || !Number.isFinite(durationMs) || durationMs < 0) {
-    throw remexError('USAGE', `${what}: ${inspect(duration)} is not a duration`, {
+    throw remexError('USAGE', `${what}: ${inspect(duration, { maxStringLength: 40, depth: 0 })} is not a duration`, {
       hint: 'A duration is 500ms, 30s, 5m, 2h, a number of seconds, or none.',
     })
   }
@@ -24,7 +24,8 @@ export function parseDurationMs(duration: Duration, what = 'duration'): number {
   return durationMs
 }
 
-function textMs(text: string): number | undefined {
+function textMs(text: unknown): number | undefined {
+  if (typeof text !== 'string') return undefined
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim())
   if (!match?.[1]) return undefined
   return Number(match[1]) * (UNIT_MS[match[2] ?? 's'] ?? Number.NaN)

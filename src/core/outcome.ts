@@ -111,8 +111,8 @@ export class RunResult implements RunFacts {
       exit_code: this.exitCode,
       signal: this.signal,
       success: this.success,
-      ...streamJson('stdout', this.stdoutRaw, this.truncated),
-      ...streamJson('stderr', this.stderrRaw, this.truncated),
+      ...streamJson('stdout', this.stdoutRaw, this.stdoutBytes),
+      ...streamJson('stderr', this.stderrRaw, this.stderrBytes),
       stdout_bytes: this.stdoutBytes,
       stderr_bytes: this.stderrBytes,
       truncated: this.truncated,
@@ -128,9 +128,10 @@ export class RunResult implements RunFacts {
 }
 
 /** `{stdout}` where the bytes are UTF-8, else `{stdout_base64}`. A cut in the middle of a character is not "not UTF-8". */
-function streamJson(name: 'stdout' | 'stderr', raw: Buffer, truncated: boolean): Record<string, string> {
+function streamJson(name: 'stdout' | 'stderr', raw: Buffer, writtenBytes: number): Record<string, string> {
   try {
-    return { [name]: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw, { stream: truncated }) }
+    const cutShort = writtenBytes > raw.length
+    return { [name]: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw, { stream: cutShort }) }
   } catch {
     return { [`${name}_base64`]: raw.toString('base64') }
   }
