@@ -98,8 +98,11 @@ async function fill(file: FileHandle, what: { data: string | Uint8Array; mode: n
   await file.sync()
 }
 
-/** Makes the rename itself durable. Where a directory cannot be opened or synced, the file system decides when it is. */
-async function syncDirectory(path: string): Promise<void> {
+/**
+ * Makes the names in the directory `path` durable: files that were made there, or renamed. Where a directory cannot be
+ * opened or synced, the file system decides when they are. Rejects with the system's error.
+ */
+export async function syncDirectory(path: string): Promise<void> {
   try {
     const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
