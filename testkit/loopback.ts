@@ -45,7 +45,7 @@ export async function listenOnLoopback(onSocket: (socket: Socket) => void, optio
   })
   server.listen(port, host)
   await once(server, 'listening')
-  const resetAll = (): void => open.forEach((socket) => socket.resetAndDestroy())
+  const resetAll = (): void => open.forEach(resetSocket)
   return {
     host,
     port: (server.address() as AddressInfo).port,
@@ -54,6 +54,13 @@ export async function listenOnLoopback(onSocket: (socket: Socket) => void, optio
     resetAll,
     close: () => closeServer(server, resetAll),
   }
+}
+
+/** Closes a socket with a TCP reset, now: what it has not sent yet is lost. */
+export function resetSocket(socket: Socket): void {
+  socket.resetAndDestroy()
+  // One that still connects would wait for that first.
+  socket.destroy()
 }
 
 /** A port that was free a moment ago. Another process may take it before you do: be ready to ask again. */

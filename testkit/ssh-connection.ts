@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AuthContext, Connection } from 'ssh2'
+import { resetSocket } from './loopback.ts'
 import { forwardToLoopback } from './ssh-forward.ts'
 import { serveSession, type SessionSettings } from './ssh-session.ts'
 
@@ -32,7 +33,7 @@ export function serveConnection(connection: Connection, socket: Socket, settings
     if (state.openSessions >= settings.maxSessions) return reject()
     state.openSessions++
     settings.onSession()
-    const link = { login: state.login, reset: () => void socket.resetAndDestroy(), pause: () => void socket.pause(), gone }
+    const link = { login: state.login, reset: () => resetSocket(socket), pause: () => void socket.pause(), gone }
     void serveSession(accept(), link, settings.session).finally(() => state.openSessions--)
   }))
   connection.on('tcpip', (accept, reject, info) => forwardToLoopback({ accept, reject, info, gone }))

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process'
+import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import type { ServerChannel } from 'ssh2'
 import { sendOutput } from './channel-output.ts'
@@ -70,8 +71,11 @@ function reportExit(channel: ServerChannel, child: ChildProcess): void {
     channel.end()
   })
   child.once('exit', (code, signal) => {
-    if (signal) channel.exit(signal.replace(/^SIG/, ''))
-    else channel.exit(code ?? CANNOT_START)
+    const name = signal?.replace(/^SIG/, '')
+    if (name === undefined) channel.exit(code ?? CANNOT_START)
+    else if (SIGNALS.has(name)) channel.exit(name)
+    // RFC 4254 has no name for the others (BUS, SYS, …), and ssh2 throws for them: as a shell tells it.
+    else channel.exit(128 + (constants.signals[signal ?? 'SIGTERM'] ?? 0))
   })
 }
 

@@ -38,6 +38,15 @@ function exec(client: Client, command: string, options: ssh2.ExecOptions = {}): 
   return new Promise((resolve, reject) => client.exec(command, options, (error, channel) => (error ? reject(error) : resolve(channel))))
 }
 
+/** ssh2's `channel.signal` sends nothing any more once we have sent EOF, so this asks the protocol below it. */
+function signalAfterEof(client: Client, channel: ClientChannel): void {
+  const protocol: unknown = Reflect.get(client, '_protocol')
+  const outgoing: unknown = Reflect.get(channel, 'outgoing')
+  if (typeof protocol !== 'object' || protocol === null || typeof outgoing !== 'object' || outgoing === null) throw new Error('another ssh2')
+  const signal: unknown = Reflect.get(protocol, 'signal')
+  if (typeof signal === 'function') Reflect.apply(signal, protocol, [Reflect.get(outgoing, 'id'), 'TERM'])
+}
+
 interface Finished {
   readonly stdout: string
   readonly stderr: string
@@ -64,7 +73,7 @@ describe('startSshServer', () => {
   test('runs commands and tells streams, exit status and exit signal apart', async () => {
     const client = await logIn(await start())
     expect(await runOn(client, 'echo out; echo err >&2; exit 7')).toEqual({ stdout: 'out\n', stderr: 'err\n', code: 7, signal: undefined })
-    expect(await runOn(client, 'kill -KILL $$')).toEqual({ stdout: '', stderr: '', code: null, signal: 'KILL' })
+    expect(await runOn(client, 'kill -KILL $$')).toEqual({ stdout: '', stderr: '', code: null, signal: 'SIGKILL' })
   })
 
   test('passes the end of standard input on', async () => {
@@ -104,13 +113,21 @@ describe('startSshServer', () => {
     channel.destroy()
   })
 
-  test('honours signal requests for the whole process group, also after the end of standard input', async () => {
+  test('honours signal requests for the whole process group', async () => {
     const client = await logIn(await start())
     const channel = await exec(client, 'echo ready; sleep 1000 | sleep 1000')
-    channel.end()
     await once(channel, 'data')
     channel.signal('TERM')
-    expect((await finish(channel)).signal).toBe('TERM')
+    expect((await finish(channel)).signal).toBe('SIGTERM')
+  })
+
+  test('honours signal requests after the end of standard input', async () => {
+    const client = await logIn(await start())
+    const channel = await exec(client, 'cat; echo ended; sleep 1000')
+    channel.end()
+    await once(channel, 'data')
+    signalAfterEof(client, channel)
+    expect((await finish(channel)).signal).toBe('SIGTERM')
   })
 
   test('refuses signal requests when told to, as sshd does for root', async () => {
@@ -149,7 +166,7 @@ describe('startSshServer', () => {
   test('ends everything it started when it is closed, setsid and double forks included', async () => {
     const server = await startSshServer()
     const client = await logIn(server)
-    const { stdout } = await runOn(client, '(setsid sh -c "echo \\$\\$; exec sleep 1000 >/dev/null 2>&1 </dev/null") & wait $! ; true'.replace('& wait $! ; true', '&'))
+    const { stdout } = await runOn(client, '(setsid sh -c "echo \\$\\$; exec sleep 1000 >/dev/null 2>&1 </dev/null" &)')
     const pid = Number(stdout)
     expect(await isAlive(pid)).toBe(true)
     await server.close()
