@@ -1,24 +1,37 @@
 /**
  * Calls `work` for every item, at most `parallel` at a time, and yields what each came to as it finishes.
- * `work` must not reject for one item's failure: a rejection ends the whole. Ending the iteration early starts
- * nothing more; what runs is awaited.
+ * A rejection of `work` ends the whole and is thrown; failures of one item belong into its result.
+ * Ending the iteration early starts nothing more; what runs is awaited.
  */
-export async function* fanOut<T, R>(items: readonly T[], parallel: number, work: (item: T) => Promise<R>): AsyncGenerator<R> {
-  const running = new Map<number, Promise<{ readonly index: number; readonly result: R }>>()
-  let next = 0
-  const start = (): void => {
-    while (running.size < parallel && next < items.length) {
-      const index = next++
-      running.set(index, work(items[index] as T).then((result) => ({ index, result })))
+export async function* fanOut<T, R>(items: Iterable<T>, parallel: number, work: (item: T) => Promise<R>): AsyncGenerator<R> {
+  const waiting = items[Symbol.iterator]()
+  const finished: Promise<R>[] = []
+  const running = new Set<Promise<R>>()
+  let wake: () => void = () => undefined
+  let ended = false
+
+  const startNext = (): void => {
+    const item = ended ? undefined : waiting.next()
+    if (!item || item.done) return
+    const job = work(item.value)
+    running.add(job)
+    const settle = (): void => {
+      running.delete(job)
+      finished.push(job)
+      startNext()
+      wake()
     }
+    job.then(settle, settle)
   }
+
   try {
-    for (start(); running.size > 0; start()) {
-      const { index, result } = await Promise.race(running.values())
-      running.delete(index)
-      yield result
+    for (let count = 0; count < parallel; count++) startNext()
+    while (running.size > 0 || finished.length > 0) {
+      if (finished.length === 0) await new Promise<void>((resolve) => (wake = resolve))
+      for (const job of finished.splice(0)) yield await job
     }
   } finally {
-    await Promise.allSettled(running.values())
+    ended = true
+    await Promise.allSettled(running)
   }
 }

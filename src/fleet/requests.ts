@@ -52,6 +52,8 @@ export interface TransferOptions {
   readonly timeout?: Duration
   /** How often to try. Default: `default_retry`, 3. */
   readonly retries?: number
+  /** Do not compare checksums; the receipt says that nothing was verified. Default: false. */
+  readonly insecureSkipVerify?: boolean
   readonly signal?: AbortSignal
   /** Called with the bytes that are through so far. */
   readonly onProgress?: (doneBytes: number, totalBytes: number | undefined) => void
@@ -60,8 +62,24 @@ export interface TransferOptions {
 /** A command: shell text, or words that the host's shell does not interpret. */
 export type Command = string | readonly string[]
 
-/** One operation on one host. */
-export type Request =
-  | { readonly operation: 'run'; readonly command: Command; readonly options: RunOptions }
-  | { readonly operation: 'script'; readonly path: string; readonly options: ScriptOptions }
-  | { readonly operation: 'upload' | 'download'; readonly local: string; readonly remote: string; readonly options: TransferOptions }
+/** Run a command. */
+export interface RunRequest {
+  readonly operation: 'run'
+  readonly command: Command
+  readonly options: RunOptions
+}
+
+/** Run a script: a local one, or with `options.remote` one on the host. */
+export interface ScriptRequest {
+  readonly operation: 'script'
+  readonly path: string
+  readonly options: ScriptOptions
+}
+
+/** Send or fetch a file. */
+export interface TransferRequest {
+  readonly operation: 'upload' | 'download'
+  readonly local: string
+  readonly remote: string
+  readonly options: TransferOptions
+}

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { parseJump } from '../config/jump.ts'
 import type { HostConfig, Settings } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
@@ -102,14 +102,14 @@ export function jumpHost({ hosts }: Pick<SessionRuntime, 'hosts'>, host: HostCon
   const jump = host.jump ?? ''
   const known = hosts.get(jump)
   if (known) return known
-  const match = /^(?:([^@]+)@)?(\[[^\]]+\]|[^:@]+)(?::(\d+))?$/.exec(isIP(jump) === 6 ? `[${jump}]` : jump)
-  if (!match?.[2]) throw remexError('CONFIG_INVALID', `${host.id}: jump ${JSON.stringify(jump)} is neither a host of the configuration nor [user@]host[:port]`, { vmId: host.id })
+  const hop = parseJump(jump)
+  if (!hop) throw remexError('CONFIG_INVALID', `${host.id}: jump ${JSON.stringify(jump)} is neither a host of the configuration nor [user@]host[:port]`, { vmId: host.id })
   return {
     id: jump,
     name: '',
-    address: match[2].replace(/^\[|\]$/g, ''),
-    port: Number(match[3] ?? 22),
-    login: match[1] ?? host.login,
+    address: hop.address,
+    port: hop.port,
+    login: hop.login ?? host.login,
     role: '',
     enabled: true,
     groups: [],

@@ -1,0 +1,104 @@
+import type { AuditLog } from '../audit/log.ts'
+import type { Config, HostConfig } from '../config/types.ts'
+import { asRemexError, remexError } from '../core/errors.ts'
+import { fingerprint, type HostKey } from '../core/host-key.ts'
+import { usableHost } from '../fleet/roster.ts'
+import { forgetHostKeys, trustHostKeys } from '../keys/enrol-host-key.ts'
+import { HostKeyStore, type HostKeyVerdict, type KnownHostKey } from '../keys/known-hosts.ts'
+import type { Engine } from '../transport/contract.ts'
+
+/** What enrolment needs. */
+export interface EnrolRuntime {
+  readonly config: Config
+  readonly engine: Engine
+  readonly audit: () => Promise<AuditLog>
+  readonly user: string
+  readonly osUser: string
+}
+
+/** A key that a host shows, with what is known of it. Nothing is proven by its being shown. */
+export interface OfferedKey {
+  readonly key: HostKey
+  readonly fingerprint: string
+  readonly status: HostKeyVerdict['kind']
+}
+
+/** Which of the keys a host shows to trust. */
+export type TrustChoice = { readonly fingerprint: string } | { readonly keys: readonly HostKey[] }
+
+/** Host keys of the configuration's hosts: what they show, whom we trust. */
+export class HostTrust {
+  readonly #runtime: EnrolRuntime
+
+  constructor(runtime: EnrolRuntime) {
+    this.#runtime = runtime
+  }
+
+  /** The keys that the host shows now, compared with the known_hosts files. Rejects where it cannot be reached. */
+  async offered(vmId: string): Promise<readonly OfferedKey[]> {
+    const { config, engine } = this.#runtime
+    const host = usableHost(config, vmId)
+    const store = await HostKeyStore.load(config.settings.knownHostsPaths)
+    const target = { vmId, address: host.address, port: host.port, connectTimeoutMs: config.settings.connectTimeoutMs }
+    const keys = await engine.fetchHostKeys(target)
+    return keys.map((key) => ({ key, fingerprint: fingerprint(key.blob), status: store.check(host.address, host.port, key).kind }))
+  }
+
+  /**
+   * Trusts keys of the host from now on, in the first known_hosts file; returns those that were new.
+   * By fingerprint, exactly that key is fetched and trusted: `HOST_KEY_CHANGED` when the host does not show it.
+   * A key that contradicts a known one is refused with `HOST_KEY_CHANGED`: forget the old one first.
+   */
+  async trust(vmId: string, choice: TrustChoice): Promise<readonly HostKey[]> {
+    const host = usableHost(this.#runtime.config, vmId)
+    return this.#recorded('host_trust', host, async (path) => {
+      const keys = 'keys' in choice ? choice.keys : [await this.#keyWith(vmId, choice.fingerprint)]
+      await this.#refuseContradiction(host, keys)
+      return { keys: await trustHostKeys(path, { address: host.address, port: host.port, keys }), shown: keys }
+    })
+  }
+
+  /** Forgets all keys of the host in all known_hosts files; returns what was removed. */
+  async forget(vmId: string): Promise<readonly KnownHostKey[]> {
+    const host = usableHost(this.#runtime.config, vmId)
+    const { knownHostsPaths } = this.#runtime.config.settings
+    return this.#recorded('host_forget', host, async () => {
+      const removed = await forgetHostKeys(knownHostsPaths, { address: host.address, port: host.port })
+      return { keys: removed, shown: removed.map(({ key }) => key) }
+    })
+  }
+
+  async #keyWith(vmId: string, wanted: string): Promise<HostKey> {
+    const offered = await this.offered(vmId)
+    const found = offered.find((offer) => offer.fingerprint === wanted)
+    if (found) return found.key
+    const shown = offered.map((offer) => `${offer.key.type} ${offer.fingerprint}`).join(', ')
+    throw remexError('HOST_KEY_CHANGED', `${vmId} does not show a key with the fingerprint ${wanted}; it shows ${shown || 'none'}`, { vmId, hint: 'Nothing was trusted. Get the fingerprint from the host itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' })
+  }
+
+  async #refuseContradiction(host: HostConfig, keys: readonly HostKey[]): Promise<void> {
+    const store = await HostKeyStore.load(this.#runtime.config.settings.knownHostsPaths)
+    const known = store.known({ address: host.address, port: host.port })
+    for (const key of keys) {
+      const verdict = store.check(host.address, host.port, key).kind
+      const old = known.find((one) => one.key.type === key.type)
+      if (verdict !== 'changed' || !old) continue
+      throw remexError('HOST_KEY_CHANGED', `${host.id} shows ${key.type} ${fingerprint(key.blob)}, but ${fingerprint(old.key.blob)} is trusted (${old.file}:${old.line})`, { vmId: host.id, hint: `Find out why before anything else. If the change is meant: remex hosts forget ${host.id}, then trust it again.` })
+    }
+  }
+
+  async #recorded<T>(event: string, host: HostConfig, work: (path: string) => Promise<{ keys: T; shown: readonly HostKey[] }>): Promise<T> {
+    const { config, user, osUser } = this.#runtime
+    const audit = await this.#runtime.audit()
+    const who = { user_id: user, os_user: osUser, vm_id: host.id, address: host.address, login: host.login, operation: event }
+    const entry = await audit.begin(who)
+    try {
+      const { keys, shown } = await work(config.settings.knownHostsPaths[0] ?? '')
+      await audit.finish(entry, { status: 'success', host_key: shown.map((key) => fingerprint(key.blob)).join(' ') })
+      return keys
+    } catch (error) {
+      await audit.finish(entry, { status: 'error', error_code: asRemexError(error).code })
+      throw error
+    }
+  }
+}

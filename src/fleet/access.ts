@@ -1,0 +1,39 @@
+import type { TransferAccess } from '../transfer/access.ts'
+import type { Clock } from '../core/clock.ts'
+import { newRunId } from '../core/run-id.ts'
+import { quoteWords } from '../core/quote.ts'
+import type { Session } from '../session/session.ts'
+
+/** Commands of a transfer's own (checksums) say little. */
+const MOST_OUTPUT_BYTES = 64 * 1024
+
+/**
+ * A session as the transfer room needs it. The commands are Remex's own parts of an operation that policy and
+ * audit know already, under the login itself: neither sudo nor the host's other defaults apply.
+ */
+export function transferAccess(session: Session, clock: Clock): TransferAccess {
+  return {
+    vmId: session.host.id,
+    sftp: (signal) => session.subsystem('sftp', signal),
+    async run(command, { signal } = {}) {
+      const report = await session.run({
+        runId: newRunId(clock.now()),
+        text: typeof command === 'string' ? command : quoteWords(command),
+        env: {},
+        cwd: undefined,
+        sudoUser: undefined,
+        pty: undefined,
+        stdin: undefined,
+        timeoutMs: Infinity,
+        maxOutputBytes: MOST_OUTPUT_BYTES,
+        idempotent: true,
+        attempts: 1,
+        onOutput: undefined,
+        signal,
+      })
+      if (report.ended === 'cancelled') signal?.throwIfAborted()
+      if (report.error) throw report.error
+      return { exitCode: report.exitCode, stdout: report.stdoutRaw, stderr: report.stderrRaw }
+    },
+  }
+}

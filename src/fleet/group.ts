@@ -1,0 +1,94 @@
+import { buffer } from 'node:stream/consumers'
+import { Readable } from 'node:stream'
+import { remexError } from '../core/errors.ts'
+import type { RunResult } from '../core/outcome.ts'
+import type { TransferResult } from '../core/transfer-result.ts'
+import type { Dispatcher } from './dispatch.ts'
+import { fanOut } from './fan-out.ts'
+import type { Command, RunOptions, ScriptOptions, TransferOptions } from './requests.ts'
+
+/** How many hosts at once, and what to hear of them. */
+export interface GroupOptions {
+  /** Hosts at a time. Default: `max_parallel_commands`, 32. */
+  readonly parallel?: number
+  /** A host's turn has come. */
+  readonly onStart?: (vmId: string) => void
+}
+
+/** Options of a command on several hosts. */
+export interface GroupRunOptions extends Omit<RunOptions, 'onOutput'>, GroupOptions {
+  /** Gets every byte of every host as it arrives; a promise holds that host's output back. */
+  readonly onOutput?: (vmId: string, stream: 'stdout' | 'stderr', chunk: Buffer) => void | Promise<void>
+}
+
+/** Options of a script on several hosts. */
+export type GroupScriptOptions = GroupRunOptions & Omit<ScriptOptions, keyof RunOptions>
+
+/** Options of a transfer with several hosts. */
+export interface GroupTransferOptions extends Omit<TransferOptions, 'onProgress'>, GroupOptions {
+  /** Called with the bytes that are through so far for a host. */
+  readonly onProgress?: (vmId: string, doneBytes: number, totalBytes: number | undefined) => void
+}
+
+/** Several hosts at once. Every iteration gives each host's report as it finishes and never throws for a host. */
+export class HostGroup {
+  /** In the order of the configuration. */
+  readonly ids: readonly string[]
+  /** Hosts of a named group, or of `all`, that may not be used, with the reason. */
+  readonly leftOut: readonly { readonly id: string; readonly reason: string }[]
+  readonly #dispatcher: Dispatcher
+  readonly #parallel: number
+
+  constructor(selection: Pick<HostGroup, 'ids' | 'leftOut'>, { dispatcher, parallel }: { dispatcher: Dispatcher; parallel: number }) {
+    this.ids = selection.ids
+    this.leftOut = selection.leftOut
+    this.#dispatcher = dispatcher
+    this.#parallel = parallel
+  }
+
+  /** Runs a command on every host. Throws `USAGE` for a call that is wrong. */
+  async *run(command: Command, options: GroupRunOptions = {}): AsyncGenerator<RunResult, void> {
+    const shared = await this.#shareable(options)
+    yield* this.#each(options, (vmId) => this.#dispatcher.run(vmId, { operation: 'run', command, options: ofHost(vmId, shared) }))
+  }
+
+  /** Runs a script on every host. Throws `USAGE` for a call that is wrong. */
+  async *script(path: string, options: GroupScriptOptions = {}): AsyncGenerator<RunResult, void> {
+    const shared = await this.#shareable(options)
+    yield* this.#each(options, (vmId) => this.#dispatcher.script(vmId, { operation: 'script', path, options: ofHost(vmId, shared) }))
+  }
+
+  /** Sends a local file to every host. */
+  async *put(local: string, remote: string, options: GroupTransferOptions = {}): AsyncGenerator<TransferResult, void> {
+    yield* this.#each(options, (vmId) => this.#dispatcher.transfer(vmId, { operation: 'upload', local, remote, options: progressOf(vmId, options) }))
+  }
+
+  /** Fetches a file from every host; `localOf` says where each host's copy goes. */
+  async *get(remote: string, localOf: (vmId: string) => string, options: GroupTransferOptions = {}): AsyncGenerator<TransferResult, void> {
+    yield* this.#each(options, (vmId) =>
+      this.#dispatcher.transfer(vmId, { operation: 'download', local: localOf(vmId), remote, options: progressOf(vmId, options) }),
+    )
+  }
+
+  #each<R>({ parallel = this.#parallel, onStart }: GroupOptions, work: (vmId: string) => Promise<R>): AsyncGenerator<R> {
+    if (!Number.isSafeInteger(parallel) || parallel < 1) throw remexError('USAGE', `parallel: ${String(parallel)} is not a whole number of at least 1`)
+    return fanOut(this.ids, parallel, (vmId) => {
+      onStart?.(vmId)
+      return work(vmId)
+    })
+  }
+
+  /** A stream can be read once: for several hosts its content is taken first. */
+  async #shareable<O extends GroupRunOptions>(options: O): Promise<O> {
+    if (!(options.stdin instanceof Readable) || this.ids.length < 2) return options
+    return { ...options, stdin: await buffer(options.stdin) }
+  }
+}
+
+function ofHost<O extends GroupRunOptions>(vmId: string, { onOutput, ...options }: O): Omit<O, 'onOutput'> & Pick<RunOptions, 'onOutput'> {
+  return { ...options, ...(onOutput ? { onOutput: (stream, chunk) => onOutput(vmId, stream, chunk) } : {}) }
+}
+
+function progressOf(vmId: string, { onProgress, ...options }: GroupTransferOptions): TransferOptions {
+  return { ...options, ...(onProgress ? { onProgress: (done, total) => onProgress(vmId, done, total) } : {}) }
+}

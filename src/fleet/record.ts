@@ -1,0 +1,95 @@
+import type { BeginFields, FinishFields } from '../audit/log.ts'
+import type { RemexError } from '../core/errors.ts'
+import { fingerprint } from '../core/host-key.ts'
+import type { RunResult } from '../core/outcome.ts'
+import { quoteWords } from '../core/quote.ts'
+import { Secret } from '../core/secret.ts'
+import type { TransferResult } from '../core/transfer-result.ts'
+import type { ConnectionInfo } from '../transport/contract.ts'
+import { commandText } from './invocation.ts'
+import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
+
+/** What is to be done, as the audit log, the policy and people are told it. */
+export interface Description {
+  readonly operation: string
+  /** For people and for the log; undefined for transfers. */
+  readonly command: string | undefined
+  /** What the audit record holds of it, besides who and where. */
+  readonly fields: Pick<BeginFields, 'command' | 'local' | 'remote' | 'env_names'>
+  /** Values that must not be in the log. */
+  readonly secrets: readonly Secret[]
+  /** What the policy judges: words, or shell text as such. */
+  readonly words: readonly string[] | undefined
+  readonly shellText: string | undefined
+}
+
+/** Describes a request. Throws `USAGE` for an empty command. */
+export function describe(request: RunRequest | ScriptRequest | TransferRequest): Description {
+  if (request.operation === 'run') return describeRun(request)
+  if (request.operation === 'script') return describeScript(request)
+  const { operation, local, remote } = request
+  return { operation, command: undefined, fields: { local, remote }, secrets: [], words: undefined, shellText: undefined }
+}
+
+function describeRun({ command: given, options }: RunRequest): Description {
+  const command = commandText(given)
+  const judged = typeof given === 'string' ? { words: undefined, shellText: given } : { words: given, shellText: undefined }
+  return { operation: 'run', command, ...environment(command, options.env), ...judged }
+}
+
+function describeScript({ path, options }: ScriptRequest): Description {
+  const words = [path, ...(options.args ?? [])]
+  const command = [...(options.interpreter === undefined ? [] : [options.interpreter]), quoteWords(words)].join(' ')
+  return { operation: 'script', command, ...environment(command, options.env), words, shellText: options.interpreter }
+}
+
+function environment(command: string, env: RunRequest['options']['env'] = {}): Pick<Description, 'fields' | 'secrets'> {
+  const names = Object.keys(env)
+  const secrets = Object.values(env).filter((value) => value instanceof Secret)
+  return { fields: { command, ...(names.length > 0 ? { env_names: names } : {}) }, secrets }
+}
+
+/** The finish record of a run. */
+export function runFinish(result: RunResult, connection: ConnectionInfo | undefined): FinishFields {
+  return {
+    status: result.success ? 'success' : 'error',
+    ended: result.ended,
+    exit_code: result.exitCode,
+    error_code: result.error?.code ?? null,
+    execution_time: result.executionTime,
+    attempts: result.attempts,
+    ...connectionFields(connection),
+    stdout_bytes: result.stdoutBytes,
+    stderr_bytes: result.stderrBytes,
+    killed: result.killed,
+  }
+}
+
+/** The finish record of a transfer. */
+export function transferFinish(result: TransferResult, connection: ConnectionInfo | undefined): FinishFields {
+  return {
+    status: result.success ? 'success' : 'error',
+    error_code: result.error?.code ?? null,
+    execution_time: result.executionTime,
+    attempts: result.attempts,
+    ...connectionFields(connection),
+    ...(result.sizeBytes === null ? {} : { size_bytes: result.sizeBytes, sha256: result.sha256 }),
+  }
+}
+
+/** The finish record of what failed before it had a result of its own. */
+export function errorFinish(error: RemexError, connection: ConnectionInfo | undefined): FinishFields {
+  return { status: 'error', error_code: error.code, ...connectionFields(connection) }
+}
+
+/** The finish record of a check that went well. */
+export function checkFinish(connection: ConnectionInfo): FinishFields {
+  return { status: 'success', ...connectionFields(connection) }
+}
+
+function connectionFields(connection: ConnectionInfo | undefined): Pick<FinishFields, 'engine' | 'kex' | 'cipher' | 'host_key'> {
+  if (!connection) return { engine: null }
+  const { engine, kex, cipher, hostKey } = connection
+  return { engine, kex, cipher, host_key: fingerprint(hostKey.blob) }
+}
+

@@ -1,0 +1,89 @@
+import { homedir, userInfo } from 'node:os'
+import { openAudit, type AuditLog } from './audit/log.ts'
+import { loadConfig } from './config/load.ts'
+import type { Config } from './config/types.ts'
+import { systemClock } from './core/clock.ts'
+import type { Secret } from './core/secret.ts'
+import { HostTrust } from './enrol/host-trust.ts'
+import { Dispatcher } from './fleet/dispatch.ts'
+import { HostGroup } from './fleet/group.ts'
+import { Host } from './fleet/host.ts'
+import { selectHosts, usableHost } from './fleet/roster.ts'
+import { Governor } from './session/governor.ts'
+import { ConnectionPool } from './session/pool.ts'
+import type { ConnectionInfo } from './transport/contract.ts'
+import { ssh2Engine } from './transport/ssh2/engine.ts'
+
+/** How to open Remex. */
+export interface OpenOptions {
+  /** A configuration file, or its content as an object. Default: `$REMEX_CONFIG`, `configs/config.yml`, `~/.config/remex/config.yml`. */
+  readonly config?: string | Readonly<Record<string, unknown>>
+  /** Who asks, for the audit log. Default: the operating system's user. */
+  readonly user?: string
+  /** Default: `process.env`. */
+  readonly env?: NodeJS.ProcessEnv
+  /** Asks for the passphrase of a key. Default: none, `$REMEX_KEY_PASSPHRASE` is all there is. */
+  readonly askPassphrase?: (label: string) => Promise<Secret>
+}
+
+/** A fleet, with open connections shared among all that is done with it. Close it, or declare it with `await using`. */
+export class Remex implements AsyncDisposable {
+  /** The configuration as it was read. */
+  readonly config: Config
+  /** Who asks. */
+  readonly user: string
+  /** Host keys: what hosts show, whom we trust. */
+  readonly trust: HostTrust
+  readonly #pool: ConnectionPool
+  readonly #dispatcher: Dispatcher
+  readonly #audit: () => Promise<AuditLog>
+  #opened: Promise<AuditLog> | undefined
+
+  private constructor(config: Config, { user, env = process.env, askPassphrase }: OpenOptions) {
+    const osUser = userInfo().username
+    const engine = ssh2Engine()
+    this.config = config
+    this.user = user ?? osUser
+    this.#audit = () => (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock }))
+    this.#pool = new ConnectionPool(config.settings.poolSize)
+    const { hosts, settings } = config
+    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), env, askPassphrase }
+    const shared = { config, audit: this.#audit, user: this.user, osUser }
+    this.#dispatcher = new Dispatcher({ ...shared, sessions })
+    this.trust = new HostTrust({ ...shared, engine })
+  }
+
+  /** Reads the configuration. Connects to nothing. Rejects with `CONFIG_NOT_FOUND` or `CONFIG_INVALID`. */
+  static async open(options: OpenOptions = {}): Promise<Remex> {
+    const { config, env = process.env } = options
+    const source = typeof config === 'string' ? { path: config } : config === undefined ? {} : { data: config }
+    const loaded = await loadConfig({ ...source, env, cwd: process.cwd(), home: homedir(), osUser: userInfo().username })
+    return new Remex(loaded, options)
+  }
+
+  /** One host by its id. Throws `HOST_UNKNOWN` or `HOST_NOT_ALLOWED`. */
+  host(id: string): Host {
+    return new Host(usableHost(this.config, id).id, this.#dispatcher)
+  }
+
+  /** The hosts that a target expression selects. Throws `USAGE`, `HOST_UNKNOWN` or `HOST_NOT_ALLOWED`. */
+  hosts(expression: string | readonly string[]): HostGroup {
+    return new HostGroup(selectHosts(this.config, expression), { dispatcher: this.#dispatcher, parallel: this.config.settings.maxParallel })
+  }
+
+  /** Connects to a host and authenticates, and does nothing else. Rejects with why not. */
+  check(id: string, signal?: AbortSignal): Promise<ConnectionInfo> {
+    return this.#dispatcher.check(id, signal)
+  }
+
+  /** Closes all connections and the log. What still runs ends as `lost`. Safe to repeat. */
+  async close(): Promise<void> {
+    this.#pool.close()
+    const opened = await this.#opened?.catch(() => undefined)
+    await opened?.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}

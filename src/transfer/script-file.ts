@@ -1,0 +1,76 @@
+import { basename } from 'node:path'
+import { remexError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
+import { quoteWord, quoteWords } from '../core/quote.ts'
+import type { TransferAccess } from './access.ts'
+import { upload } from './upload.ts'
+
+/** A script that lies on the host for one run. */
+export interface ScriptFile {
+  /** Its path on the host. */
+  readonly path: string
+  /** The private directory made for it. */
+  readonly directory: string
+  readonly sizeBytes: number
+  /** Hexadecimal. */
+  readonly sha256: string
+}
+
+/** Who may read the script besides the login: everybody, where another user is to run it. */
+export interface ScriptAudience {
+  readonly otherUser: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/**
+ * Sends a local script into a new private directory on the host, verified like any upload.
+ * Rejects with `LOCAL_NOT_FOUND`, and as {@link upload} does. Nothing is left on the host when it fails.
+ */
+export async function sendScript(access: TransferAccess, localPath: string, { otherUser, signal }: ScriptAudience): Promise<ScriptFile> {
+  const directory = await makeDirectory(access, { otherUser, signal })
+  try {
+    const path = `${directory}/${basename(localPath)}`
+    const receipt = await upload(access, { localPath, remotePath: path, mode: otherUser ? 0o755 : 0o700, signal })
+    return { path, directory, sizeBytes: receipt.sizeBytes, sha256: receipt.sha256 }
+  } catch (error) {
+    await removeScript(access, directory)
+    throw error
+  }
+}
+
+/** Removes what {@link sendScript} made. Never rejects: a host that is gone keeps it. */
+export async function removeScript(access: TransferAccess, directory: string): Promise<void> {
+  await access.run(['rm', '-rf', '--', directory], { signal: AbortSignal.timeout(5000) }).catch(() => undefined)
+}
+
+async function makeDirectory(access: TransferAccess, { otherUser, signal }: ScriptAudience): Promise<string> {
+  // mktemp makes a new directory of mode 0700: no link or directory that lies ready in /tmp can be meant.
+  const open = otherUser ? ' && chmod 711 "$d"' : ''
+  const made = await access.run(`d=$(mktemp -d "\${TMPDIR:-/tmp}/remex-XXXXXXXXXX")${open} && printf %s "$d"`, { signal })
+  const directory = made.stdout.toString('utf8')
+  if (made.exitCode === 0 && /^\/[^\n\0]+$/.test(directory)) return directory
+  const said = printable(made.stderr.toString('utf8').trim()).slice(0, 200)
+  throw remexError('TRANSFER_FAILED', `no temporary directory could be made on ${access.vmId}${said === '' ? '' : `: ${said}`}`, {
+    hint: 'The script needs a writable /tmp, or TMPDIR set for the login, on the host.',
+    vmId: access.vmId,
+  })
+}
+
+/** How a script is to be started. */
+export interface ScriptCall {
+  readonly path: string
+  readonly args: readonly string[]
+  /** Shell words; undefined: the script is executed itself. */
+  readonly interpreter: string | undefined
+  /** Removed by the shell that ran the script, so also when the connection is gone by then. */
+  readonly removeAfter: string | undefined
+}
+
+/** Shell text that runs a script and keeps its exit status. */
+export function scriptText({ path, args, interpreter, removeAfter }: ScriptCall): string {
+  // A bare name would be looked up in PATH.
+  const located = path.includes('/') ? path : `./${path}`
+  const call = [...(interpreter === undefined ? [] : [interpreter]), quoteWords([located, ...args])].join(' ')
+  if (removeAfter === undefined) return call
+  return `trap ${quoteWord(`rm -rf -- ${quoteWord(removeAfter)}`)} EXIT; ${call}`
+}
