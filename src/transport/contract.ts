@@ -102,7 +102,7 @@ export interface Engine {
   /**
    * Connects, checks the host key, authenticates.
    * Rejects with `UNREACHABLE`, `THROTTLED`, `CONNECT_TIMEOUT`, `HANDSHAKE_FAILED`, `HOST_KEY_…`, `AUTH_FAILED`,
-   * `KEY_UNUSABLE` or `CANCELLED` (the signal aborted), all with `vmId` and with `mayHaveRun` false.
+   * `KEY_NOT_FOUND` (no identities), `KEY_UNUSABLE` or `CANCELLED` (the signal aborted), all with `vmId` and with `mayHaveRun` false.
    */
   connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection>
   /** All host keys that the server at this address offers, without logging in. For enrolment; proves nothing by itself. */

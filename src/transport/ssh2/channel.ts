@@ -1,0 +1,69 @@
+import { Writable, type Duplex, type Readable } from 'node:stream'
+import type { ClientChannel } from 'ssh2'
+import { printable } from '../../core/printable.ts'
+import type { Channel, ChannelExit } from '../contract.ts'
+import { Inbound, inboundStream } from './inbound.ts'
+import { sendSignal } from './internals.ts'
+import { Outbound } from './outbound.ts'
+
+/** What a channel needs of its connection. */
+export interface ChannelHome {
+  readonly stream: Duplex
+  /** The server sent more than it was allowed to. */
+  readonly onFlood: () => void
+}
+
+/** A session channel of ssh2 as ours. Make it in the very callback that ssh2 hands the channel to, or data is missed. */
+export class Ssh2Channel implements Channel {
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly exit: Promise<ChannelExit>
+  readonly closed: Promise<void>
+  readonly #channel: ClientChannel
+
+  constructor(channel: ClientChannel, home: ChannelHome) {
+    this.#channel = channel
+    const inbound = new Inbound(channel, home.onFlood)
+    // Errors of these streams (a write after the end) say nothing that the promises do not say.
+    channel.on('error', () => undefined)
+    channel.stderr.on('error', () => undefined)
+    this.exit = exitOf(channel)
+    this.closed = new Promise((resolve) => channel.once('close', () => resolve()))
+    this.stdin = stdinOf(new Outbound(channel, home.stream))
+    this.stdout = inboundStream(inbound, channel)
+    this.stderr = inboundStream(inbound, channel.stderr)
+  }
+
+  signal(name: string): void {
+    sendSignal(this.#channel, name)
+  }
+
+  close(): void {
+    this.#channel.close()
+  }
+}
+
+function exitOf(channel: ClientChannel): Promise<ChannelExit> {
+  return new Promise((resolve) => {
+    channel.once('exit', (code: number | null, signal?: string) => {
+      if (typeof code === 'number') resolve({ kind: 'exited', exitCode: code })
+      // ssh2 puts SIG before whatever name the server sent.
+      else resolve({ kind: 'signaled', signal: printable((signal ?? '').replace(/^SIG/, '').slice(0, 64)) })
+    })
+    channel.once('close', () => resolve({ kind: 'lost' }))
+  })
+}
+
+/** Destroying it, other than ending it, sends no EOF: input that broke off must not look complete. */
+function stdinOf(outbound: Outbound): Writable {
+  const stdin = new Writable({
+    write: (chunk: Buffer, _encoding, done) => outbound.write(chunk, done),
+    final: (done) => {
+      outbound.finish()
+      done()
+    },
+  })
+  stdin.on('error', () => undefined)
+  return stdin
+}

@@ -1,0 +1,195 @@
+import { remexError, type ErrorCode, type RemexError } from '../../core/errors.ts'
+import { printable } from '../../core/printable.ts'
+import { ALGORITHMS, type AlgorithmCategory } from '../algorithms.ts'
+import type { ConnectTarget } from '../contract.ts'
+import type { Transcript } from './transcript.ts'
+
+/**
+ * The one place where errors of ssh2 and Node become ours. ssh2 tells its errors apart by `level` and by text,
+ * so text is matched here and nowhere else; `test/transport/classify.test.ts` holds it to ssh2 1.17.
+ */
+
+/** Whom we talk to, for messages. */
+export type Peer = Pick<ConnectTarget, 'vmId' | 'address' | 'port'>
+
+/** How far a connection attempt has come. */
+export type Phase = 'dial' | 'identification' | 'handshake' | 'login'
+
+/** Where a connection attempt stood when it failed. */
+export interface Standing {
+  readonly peer: Peer
+  readonly phase: Phase
+  readonly transcript: Transcript
+}
+
+const DOING: Record<Phase, string> = {
+  dial: 'connecting',
+  identification: 'waiting for the server to name itself as an SSH server',
+  handshake: 'exchanging keys',
+  login: 'logging in',
+}
+
+/** `vm01 (10.0.0.10:22)`, an IPv6 address in brackets. */
+export function placeOf({ vmId, address, port }: Peer): string {
+  return `${printable(vmId)} (${endpoint(address, port)})`
+}
+
+/** `10.0.0.10:22`, `[::1]:22`. */
+export function endpoint(address: string, port: number): string {
+  return `${address.includes(':') ? `[${address}]` : printable(address)}:${port}`
+}
+
+/** The error of an attempt whose time is over; names the phase it stood in. */
+export function timeoutError({ peer, phase }: Standing, timeoutMs: number): RemexError {
+  return peerError('CONNECT_TIMEOUT', peer, `no answer within ${timeoutMs / 1000} s while ${DOING[phase]}`)
+}
+
+/** The error of an attempt that was aborted; `reason` is the signal's. */
+export function cancelledError({ peer, phase }: Standing, reason: unknown): RemexError {
+  return peerError('CANCELLED', peer, `cancelled while ${DOING[phase]}`, { cause: reason })
+}
+
+/** The error of an attempt that failed with `error`, or ended without any (undefined). Login refusals are not its business. */
+export function connectError(standing: Standing, error: unknown): RemexError {
+  const { code, message } = facts(error)
+  if (typeof code === 'string') return socketError(standing, code, error)
+  if (error === undefined || message === 'Connection lost before handshake') return closedError(standing, error)
+  if (typeof code === 'number') return disconnectError(standing, { reason: code, text: message }, error)
+  if (standing.phase === 'identification') return notSshError(standing, error)
+  return handshakeError(standing, message, error)
+}
+
+/** Whether a server's DISCONNECT says that too many keys were offered. */
+export function isTooManyAttempts(error: unknown): boolean {
+  const { code, message } = facts(error)
+  return typeof code === 'number' && (code === 14 || /too many auth|max(imum)? auth/i.test(message))
+}
+
+/** What a server's DISCONNECT said, for a message; undefined where `error` is not one. */
+export function disconnectText(error: unknown): string | undefined {
+  const { code, message } = facts(error)
+  return typeof code === 'number' ? shown(message) : undefined
+}
+
+/** Why an open connection is gone. `error` undefined: the other side closed it. */
+export function lostError(peer: Peer, error: unknown, mayHaveRun = false): RemexError {
+  const { message } = facts(error)
+  const how = error === undefined ? 'the server closed the connection' : `the connection broke: ${shown(message)}`
+  return peerError('CONNECTION_LOST', peer, how, { cause: error, mayHaveRun })
+}
+
+/** How the server took the request for a channel. */
+export type OpenFailure =
+  /** It opened none; nothing was sent on it. */
+  | { readonly kind: 'refused'; readonly reason: number; readonly text: string }
+  /** It opened one and refused what is to run on it, or closed it without an answer. */
+  | { readonly kind: 'unanswered' }
+  /** The connection was gone before anything was sent on a channel. */
+  | { readonly kind: 'unsent' }
+
+/** Reads the error that ssh2 gives for a channel. Source: ssh2 1.17, client.js and utils.js. */
+export function openFailure(error: unknown): OpenFailure {
+  const { message } = facts(error)
+  if (/^Unable to (exec|start subsystem)/.test(message)) return { kind: 'unanswered' }
+  const refusal = /^\(SSH\) Channel open failure: ([\s\S]*)$/.exec(message)
+  const text = refusal?.[1] ?? (/^Unable to request a pseudo-terminal|^No free channels/.test(message) ? message : undefined)
+  if (text === undefined) return { kind: 'unsent' }
+  const reason: unknown = error instanceof Error && 'reason' in error ? error.reason : undefined
+  return { kind: 'refused', reason: typeof reason === 'number' ? reason : 0, text: shown(text) }
+}
+
+/** An error about this peer: `vm01 (10.0.0.10:22): <what happened>`. */
+export function peerError(
+  code: ErrorCode,
+  peer: Peer,
+  message: string,
+  details: { readonly hint?: string; readonly cause?: unknown; readonly mayHaveRun?: boolean } = {},
+): RemexError {
+  return remexError(code, `${placeOf(peer)}: ${message}`, { vmId: peer.vmId, ...details })
+}
+
+const LOCAL_LIMIT = 'This machine is at a limit of its own: raise it (ulimit -n), or lower --parallel.'
+
+/** Errors of DNS and TCP that mean the same in every phase. Source: Node.js, os.constants.errno; getaddrinfo(3). */
+const SOCKET_ERRORS: Readonly<Record<string, { readonly code: ErrorCode; readonly text: string; readonly hint?: string }>> = {
+  ECONNREFUSED: { code: 'UNREACHABLE', text: 'connection refused; nothing listens on this port, or a firewall rejects it' },
+  EHOSTUNREACH: { code: 'UNREACHABLE', text: 'there is no route to the host' },
+  EHOSTDOWN: { code: 'UNREACHABLE', text: 'the host is down' },
+  ENETUNREACH: { code: 'UNREACHABLE', text: 'there is no route to its network' },
+  ENETDOWN: { code: 'UNREACHABLE', text: 'the network of this machine is down' },
+  EADDRNOTAVAIL: { code: 'UNREACHABLE', text: 'this machine has no address or no port left to connect from' },
+  EACCES: { code: 'UNREACHABLE', text: 'this machine does not let us connect there (a local firewall?)' },
+  EPERM: { code: 'UNREACHABLE', text: 'this machine does not let us connect there (a local firewall?)' },
+  ENOTFOUND: { code: 'UNREACHABLE', text: 'there is no such name', hint: 'Check `ip` in the configuration, and DNS.' },
+  EAI_AGAIN: { code: 'UNREACHABLE', text: 'DNS does not answer', hint: 'Check the DNS of this machine.' },
+  EAI_FAIL: { code: 'UNREACHABLE', text: 'DNS failed', hint: 'Check the DNS of this machine.' },
+  EMFILE: { code: 'UNREACHABLE', text: 'too many open files on this machine', hint: LOCAL_LIMIT },
+  ENFILE: { code: 'UNREACHABLE', text: 'too many open files on this machine', hint: LOCAL_LIMIT },
+  ENOBUFS: { code: 'UNREACHABLE', text: 'no buffer space on this machine', hint: LOCAL_LIMIT },
+  ETIMEDOUT: { code: 'CONNECT_TIMEOUT', text: 'the host did not answer' },
+}
+
+function socketError(standing: Standing, code: string, cause: unknown): RemexError {
+  const known = SOCKET_ERRORS[code]
+  if (known !== undefined) return peerError(known.code, standing.peer, known.text, { cause, ...(known.hint === undefined ? {} : { hint: known.hint }) })
+  if (standing.phase === 'dial') return peerError('UNREACHABLE', standing.peer, `no connection (${shown(code)})`, { cause })
+  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE') return closedError(standing, cause)
+  return handshakeError(standing, facts(cause).message, cause)
+}
+
+/** The server, or something on the way to it, ended the connection. */
+function closedError(standing: Standing, cause: unknown): RemexError {
+  const { peer, phase, transcript } = standing
+  if (phase === 'dial') return peerError('UNREACHABLE', peer, 'the connection was closed at once', { cause })
+  if (phase !== 'identification') return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`, { cause })
+  // sshd says these lines, or nothing, to whom it has no room for (MaxStartups, PerSourcePenalties, PerSourceMaxStartups).
+  const isSshd = transcript.isEmpty || /^(Exceeded MaxStartups|Not allowed at this time)/.test(transcript.greeting)
+  if (!isSshd) return notSshError(standing, cause)
+  const said = transcript.isEmpty ? '' : `, saying "${shown(transcript.greeting)}"`
+  return peerError('THROTTLED', peer, `the server closed the connection before its SSH banner${said}`, { cause })
+}
+
+function notSshError({ peer, transcript }: Standing, cause: unknown): RemexError {
+  const said = transcript.greeting === '' ? '' : `; it says: ${shown(transcript.greeting.split(/[\r\n]/, 1)[0] ?? '')}`
+  const what = transcript.identification === undefined ? `what answers there is not an SSH server${said}` : 'the server speaks no SSH 2.0'
+  return peerError('HANDSHAKE_FAILED', peer, what, { cause, hint: 'Check `ip` and `ssh_port` in the configuration.' })
+}
+
+const TOO_MANY_CONNECTIONS = 12
+
+/** The server sent SSH_MSG_DISCONNECT. Source: RFC 4253 section 11.1. */
+function disconnectError({ peer, phase }: Standing, said: { reason: number; text: string }, cause: unknown): RemexError {
+  const message = `the server ended the connection while ${DOING[phase]}: ${shown(said.text)}`
+  return peerError(said.reason === TOO_MANY_CONNECTIONS ? 'THROTTLED' : 'HANDSHAKE_FAILED', peer, message, { cause })
+}
+
+/** ssh2's texts for a negotiation without result. Compression is offered as `none` alone. Source: ssh2 1.17, kex.js. */
+const NO_MATCH: readonly { readonly text: RegExp; readonly category: Exclude<AlgorithmCategory, 'signature'>; readonly name: string }[] = [
+  { text: /no matching key exchange/i, category: 'kex', name: 'key exchange' },
+  { text: /no matching host key/i, category: 'hostKey', name: 'host key' },
+  { text: /no matching .*cipher/i, category: 'cipher', name: 'cipher' },
+  { text: /no matching .*MAC/i, category: 'mac', name: 'MAC' },
+]
+
+function handshakeError({ peer, phase, transcript }: Standing, message: string, cause: unknown): RemexError {
+  const miss = NO_MATCH.find(({ text }) => text.test(message))
+  if (miss !== undefined) {
+    const offered = transcript.offer?.[miss.category].slice(0, 30).map(shown).join(', ') ?? 'unknown'
+    const text = `no common ${miss.name} algorithm; the server offers: ${offered}`
+    return peerError('HANDSHAKE_FAILED', peer, text, { cause, hint: `Enable one of these on the server: ${ALGORITHMS[miss.category].join(', ')}` })
+  }
+  if (/signature verification failed/.test(message)) {
+    const hint = 'Something that is not the server may be in between. Do not connect until you know.'
+    return peerError('HANDSHAKE_FAILED', peer, 'the server did not prove that it holds its host key', { cause, hint })
+  }
+  return peerError('HANDSHAKE_FAILED', peer, `failed while ${DOING[phase]}: ${shown(message)}`, { cause })
+}
+
+function facts(error: unknown): { code: unknown; message: string } {
+  if (!(error instanceof Error)) return { code: undefined, message: String(error) }
+  return { code: 'code' in error ? error.code : undefined, message: error.message }
+}
+
+function shown(text: string): string {
+  return printable(text.trim().slice(0, 200))
+}

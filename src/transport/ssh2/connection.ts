@@ -1,0 +1,162 @@
+import type { Duplex } from 'node:stream'
+import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2'
+import { remexError, type RemexError } from '../../core/errors.ts'
+import { printable } from '../../core/printable.ts'
+import type { Channel, Connection, ConnectionInfo, ConnectTarget, PtyOptions } from '../contract.ts'
+import { Ssh2Channel, type ChannelHome } from './channel.ts'
+import { endpoint, lostError, openFailure, peerError, type OpenFailure, type Peer } from './classify.ts'
+import { forwardStream } from './forward.ts'
+import { closeChannel, nextChannelNumber } from './internals.ts'
+import { KEEPALIVE_COUNT, watchLife } from './keepalive.ts'
+
+/** How long an orderly end may take before the stream is destroyed. */
+const CLOSE_MS = 1000
+
+/** The largest command that fits in a packet which sshd takes (256 KiB); a larger one makes it end the connection. */
+const MAX_COMMAND_BYTES = 255 * 1024
+
+/** An open connection and what it was made of. */
+export interface ConnectionParts {
+  readonly client: Client
+  readonly info: ConnectionInfo
+  readonly stream: Duplex
+  readonly target: Peer & Pick<ConnectTarget, 'keepaliveIntervalMs'>
+}
+
+/** What a channel is asked for. */
+interface Request {
+  readonly what: 'command' | 'subsystem' | 'forward'
+  /** For messages. */
+  readonly text: string
+  readonly start: (done: (error: Error | undefined, channel: ClientChannel) => void) => void
+}
+
+/** A connection of the ssh2 engine. */
+export class Ssh2Connection implements Connection {
+  readonly info: ConnectionInfo
+  readonly closed: Promise<RemexError | null>
+  readonly #client: Client
+  readonly #stream: Duplex
+  readonly #peer: Peer
+  readonly #home: ChannelHome
+  #cause: RemexError | undefined
+  #isOurs = false
+  #isClosed = false
+
+  constructor({ client, info, stream, target }: ConnectionParts) {
+    this.info = info
+    this.#client = client
+    this.#stream = stream
+    this.#peer = { vmId: target.vmId, address: target.address, port: target.port }
+    this.#home = { stream, onFlood: () => this.#lose(new Error('the server sends more than the channel window allows')) }
+    // Channels wait for it, many at once.
+    stream.setMaxListeners(0)
+    this.closed = this.#closing()
+    watchLife(stream, target.keepaliveIntervalMs, () => this.#lose(new Error(`the server missed ${KEEPALIVE_COUNT} keepalives`)))
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  async exec(command: string, options: { readonly pty?: PtyOptions } = {}): Promise<Channel> {
+    const sizeBytes = Buffer.byteLength(command)
+    if (sizeBytes > MAX_COMMAND_BYTES) throw this.#tooLong(sizeBytes)
+    const pty = options.pty === undefined ? {} : { pty: ptyOf(options.pty) }
+    const channel = await this.#open({
+      what: 'command',
+      text: 'the command',
+      start: (done) => this.#client.exec(command, pty, done),
+    }, (opened) => new Ssh2Channel(opened, this.#home))
+    return channel
+  }
+
+  subsystem(name: string): Promise<Channel> {
+    const request: Request = { what: 'subsystem', text: `subsystem ${printable(name)}`, start: (done) => this.#client.subsys(name, done) }
+    return this.#open(request, (opened) => new Ssh2Channel(opened, this.#home))
+  }
+
+  forward(address: string, port: number): Promise<Duplex> {
+    const request: Request = {
+      what: 'forward',
+      text: `a connection to ${endpoint(address, port)}`,
+      start: (done) => this.#client.forwardOut('127.0.0.1', 0, address, port, done),
+    }
+    return this.#open(request, (opened) => forwardStream(opened, this.#home))
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#isOurs = true
+    this.#client.end()
+    const timer = setTimeout(() => this.#stream.destroy(), CLOSE_MS).unref()
+    void this.closed.then(() => clearTimeout(timer))
+  }
+
+  /** `adopt` runs in ssh2's own callback: what comes right after it would be missed otherwise. */
+  #open<T>(request: Request, adopt: (channel: ClientChannel) => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) return reject(this.#lost(false))
+      const number = nextChannelNumber(this.#client)
+      try {
+        request.start((error, channel) => {
+          if (error === undefined) resolve(adopt(channel))
+          else reject(this.#openError(request, error, number))
+        })
+      } catch (error) {
+        // ssh2 throws when the stream cannot be written to any more.
+        reject(lostError(this.#peer, error))
+      }
+    })
+  }
+
+  #openError(request: Request, error: Error, number: number | undefined): RemexError {
+    const failure = openFailure(error)
+    const isDead = this.#isClosed || this.#stream.destroyed
+    if (isDead || failure.kind === 'unsent') return this.#lost(failure.kind === 'unanswered' && request.what === 'command')
+    if (failure.kind === 'refused') return this.#refused(request, failure, error)
+    if (closeChannel(this.#client, number)) return peerError('CHANNEL_REFUSED', this.#peer, `the server refused ${request.text}`, { cause: error })
+    const message = `the server closed the channel without an answer to ${request.text}`
+    return peerError('CONNECTION_LOST', this.#peer, message, { cause: error, mayHaveRun: request.what === 'command' })
+  }
+
+  #refused(request: Request, { reason, text }: Extract<OpenFailure, { kind: 'refused' }>, cause: Error): RemexError {
+    const CONNECT_FAILED = 2
+    const isUnreachable = request.what === 'forward' && reason === CONNECT_FAILED
+    const message = `the server opened no channel for ${request.text} (${text || 'without a reason'})`
+    return peerError(isUnreachable ? 'UNREACHABLE' : 'CHANNEL_REFUSED', this.#peer, message, { cause })
+  }
+
+  #tooLong(sizeBytes: number): RemexError {
+    const message = `a command of ${sizeBytes} bytes; at most ${MAX_COMMAND_BYTES} can be sent as one`
+    return remexError('USAGE', message, { vmId: this.#peer.vmId, hint: 'Send it as a script, or the data on standard input.' })
+  }
+
+  /** The error of a request that the end of the connection overtook. */
+  #lost(mayHaveRun: boolean): RemexError {
+    if (this.#isOurs) return peerError('CONNECTION_LOST', this.#peer, 'the connection was closed by us', { mayHaveRun })
+    return lostError(this.#peer, this.#cause?.cause, mayHaveRun)
+  }
+
+  #closing(): Promise<RemexError | null> {
+    return new Promise((resolve) => {
+      this.#client.on('error', (error) => this.#lose(error))
+      this.#client.on('close', () => {
+        this.#isClosed = true
+        resolve(this.#isOurs ? null : (this.#cause ?? lostError(this.#peer, undefined)))
+      })
+    })
+  }
+
+  /** The connection is of no use any more. The first cause is the one that is told. */
+  #lose(error: Error): void {
+    this.#isClosed = true
+    this.#cause ??= lostError(this.#peer, error)
+    this.#stream.destroy()
+  }
+}
+
+function ptyOf({ term = 'xterm-256color', columns = 80, rows = 24, modes = {} }: PtyOptions): PseudoTtyOptions {
+  return { term, cols: columns, rows, width: 0, height: 0, modes: { ...modes } }
+}

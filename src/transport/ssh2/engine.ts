@@ -1,0 +1,78 @@
+import { remexError, RemexError } from '../../core/errors.ts'
+import type { HostKey } from '../../core/host-key.ts'
+import { ALGORITHMS, hostKeyOrder, keyTypeOf, type HostKeyAlgorithm } from '../algorithms.ts'
+import type { Connection, ConnectTarget, Engine } from '../contract.ts'
+import { Attempt } from './attempt.ts'
+import { Ssh2Connection } from './connection.ts'
+import type { Shaken } from './handshake.ts'
+import { loadSsh2 } from './load.ts'
+import { Login } from './login.ts'
+import { prepareOffers } from './offers.ts'
+
+/** The in-process engine, on the npm package ssh2. */
+export function ssh2Engine(): Engine {
+  return { name: 'ssh2', connect, fetchHostKeys }
+}
+
+function connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection> {
+  // For callers that TypeScript does not hold: without a judge of the host key there is no connection.
+  if (typeof target.verifyHostKey !== 'function') return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId: target.vmId }))
+  const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal })
+  return attempt.within(() => establish(attempt, target))
+}
+
+async function establish(attempt: Attempt, target: ConnectTarget): Promise<Connection> {
+  // The network is slow and so is loading ssh2, so both go on at once. An unusable key is told before an unreachable host.
+  const { stream, open } = attempt.dial(target)
+  const ssh2 = await loadSsh2()
+  const offers = await prepareOffers(ssh2, target)
+  await open
+  const { client, info } = await attempt.shake({
+    ssh2,
+    stream,
+    hostKeyAlgorithms: hostKeyOrder(target.knownHostKeyTypes),
+    verifyHostKey: target.verifyHostKey,
+    login: { name: target.login, attempts: new Login(target, offers) },
+    keepaliveIntervalMs: target.keepaliveIntervalMs,
+  })
+  return new Ssh2Connection({ client, info, stream, target })
+}
+
+type FetchTarget = Parameters<Engine['fetchHostKeys']>[0]
+
+/**
+ * One connection tells what algorithms the server has and shows its best key; then one for each further type of key,
+ * one after the other, because servers count connections that never log in (MaxStartups, PerSourcePenalties).
+ * `connectTimeoutMs` bounds each of them. Over a `stream` there can be only one, and so one key.
+ */
+async function fetchHostKeys(target: FetchTarget): Promise<readonly HostKey[]> {
+  const first = await fetchOne(target, ALGORITHMS.hostKey)
+  const keys = [first.info.hostKey]
+  const offered = ALGORITHMS.hostKey.filter((algorithm) => first.transcript.offer?.hostKey.includes(algorithm) === true)
+  for (const algorithm of target.stream === undefined ? offered : []) {
+    if (keys.some(({ type }) => type === keyTypeOf(algorithm))) continue
+    keys.push(...(await fetchFurther(target, algorithm)))
+  }
+  return keys
+}
+
+function fetchOne(target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
+  const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs })
+  return attempt.within(async () => {
+    const { stream, open } = attempt.dial(target)
+    const ssh2 = await loadSsh2()
+    await open
+    // Any key will do: it is asked for, not relied on.
+    return attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey: () => undefined, keepaliveIntervalMs: Infinity })
+  })
+}
+
+/** The key of one more algorithm; none where it is too weak, or the server does not have it in spite of what it said. */
+async function fetchFurther(target: FetchTarget, algorithm: HostKeyAlgorithm): Promise<HostKey[]> {
+  try {
+    return [(await fetchOne(target, [algorithm])).info.hostKey]
+  } catch (error) {
+    if (error instanceof RemexError && error.code === 'HANDSHAKE_FAILED') return []
+    throw error
+  }
+}

@@ -1,0 +1,80 @@
+import { Readable } from 'node:stream'
+import type { ClientChannel } from 'ssh2'
+
+/** Unread bytes of one stream at which the SSH window is held closed. What was under way still comes: at most the window, 2 MiB. */
+const HOLD_AT_BYTES = 256 * 1024
+
+/** Unread bytes of one stream that no server reaches which keeps to the window. */
+const FLOOD_BYTES = 8 * 1024 * 1024
+
+/** Where data of a channel goes. */
+export interface Sink {
+  /** Takes a chunk; false when it has enough for now. `null` is the end. */
+  readonly take: (chunk: Buffer | null) => boolean
+  /** Bytes that nobody has read yet. */
+  readonly unread: () => number
+}
+
+/**
+ * Leads what a channel receives into sinks of our own, past ssh2's buffers. ssh2 gives the window back whenever *either*
+ * stream is read (client.js, Channel.js), so stdout that nobody reads would grow for as long as stderr is read.
+ * Here it is given back only while both have room.
+ */
+export class Inbound {
+  readonly #channel: ClientChannel
+  readonly #onFlood: () => void
+  readonly #full = new Set<Sink>()
+
+  constructor(channel: ClientChannel, onFlood: () => void) {
+    this.#channel = channel
+    this.#onFlood = onFlood
+  }
+
+  /** Leads `source`, the channel or its stderr, into `sink` from now on, beginning with what it has already. */
+  divert(source: Readable, sink: Sink): void {
+    const pushEnd = source.push.bind(source)
+    const early: unknown = source.read()
+    if (Buffer.isBuffer(early)) this.#give(sink, early)
+    source.push = (chunk: unknown): boolean => (Buffer.isBuffer(chunk) ? this.#give(sink, chunk) : pushEnd(null))
+    source.once('end', () => sink.take(null))
+    // Nothing is in it any more; flowing, it comes to its end by itself.
+    source.resume()
+  }
+
+  /** The sink has room again. */
+  release(sink: Sink): void {
+    // ssh2 gives the window back in the channel's `_read`, if it was told to hold it.
+    if (this.#full.delete(sink) && this.#full.size === 0) this.#channel._read(0)
+  }
+
+  /** Called by ssh2 for each packet; false makes it hold the window. */
+  #give(sink: Sink, chunk: Buffer): boolean {
+    if (!sink.take(chunk)) this.#full.add(sink)
+    if (sink.unread() > FLOOD_BYTES) this.#onFlood()
+    return this.#full.size === 0
+  }
+}
+
+/** A stream of what `source` receives. Destroying it discards what still comes. */
+export function inboundStream(inbound: Inbound, source: Readable): Readable {
+  const stream = new Readable({
+    highWaterMark: HOLD_AT_BYTES,
+    read: () => inbound.release(sink),
+    destroy: (error, done) => {
+      inbound.release(sink)
+      done(error)
+    },
+  })
+  const sink = sinkOf(stream)
+  stream.on('error', () => undefined)
+  inbound.divert(source, sink)
+  return stream
+}
+
+/** A sink that fills a readable stream. */
+export function sinkOf(stream: Readable): Sink {
+  return {
+    take: (chunk) => stream.destroyed || stream.push(chunk),
+    unread: () => stream.readableLength,
+  }
+}

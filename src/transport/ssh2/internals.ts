@@ -1,0 +1,39 @@
+import type { Client, ClientChannel } from 'ssh2'
+
+/**
+ * What ssh2 1.17 keeps to itself and we cannot do without. Everything here does nothing, or says that it does not know,
+ * where a later ssh2 looks different; `test/transport/internals.test.ts` fails then.
+ */
+
+/** The number that the next channel of this client gets; undefined: not known. */
+export function nextChannelNumber(client: Client): number | undefined {
+  const last = read(read(client, '_chanMgr'), '_cur')
+  return typeof last === 'number' ? last + 1 : undefined
+}
+
+/**
+ * Closes the channel with this number if it is still open, and says whether it was. A channel whose request was refused
+ * is left open by ssh2 and given to nobody, and would count against the server's MaxSessions; one that the server closed is gone.
+ */
+export function closeChannel(client: Client, number: number | undefined): boolean {
+  const channel = number === undefined ? undefined : read(read(read(client, '_chanMgr'), '_channels'), String(number))
+  return typeof channel === 'object' && call(channel, 'close')
+}
+
+/** Sends a signal request; ssh2's own `signal` does nothing once standard input is at its end. Throws for a name that ssh2 does not know. */
+export function sendSignal(channel: ClientChannel, name: string): void {
+  const outgoing = read(channel, 'outgoing')
+  const state = read(outgoing, 'state')
+  if (state === 'open' || state === 'eof') call(read(read(channel, '_client'), '_protocol'), 'signal', [read(outgoing, 'id'), name])
+}
+
+function read(from: unknown, name: string): unknown {
+  return typeof from === 'object' && from !== null ? Reflect.get(from, name) : undefined
+}
+
+function call(on: unknown, name: string, args: readonly unknown[] = []): boolean {
+  const method = read(on, name)
+  if (typeof method !== 'function') return false
+  Reflect.apply(method, on, args)
+  return true
+}

@@ -1,0 +1,81 @@
+import type { AnyAuthMethod } from 'ssh2'
+import type { RemexError } from '../../core/errors.ts'
+import { printable } from '../../core/printable.ts'
+import { disconnectText, endpoint, isTooManyAttempts, peerError, type Peer } from './classify.ts'
+import { MAX_OFFERS, type Offers } from './offers.ts'
+
+/** One login: which key comes next, and what to say when none was accepted. */
+export class Login {
+  readonly #peer: Peer
+  readonly #name: string
+  readonly #offers: Offers
+  readonly #notes: string[]
+  #tried = 0
+  #probed = false
+  #accepted: readonly string[] | undefined
+  #partial = false
+  #exhausted = false
+
+  constructor(target: Peer & { readonly login: string }, offers: Offers) {
+    this.#peer = target
+    this.#name = target.login
+    this.#offers = offers
+    this.#notes = [...offers.notes]
+  }
+
+  /** True when nothing is left to try. ssh2 reports that as an error like the ones that {@link note} is for. */
+  get isExhausted(): boolean {
+    return this.#exhausted
+  }
+
+  /** Something that went wrong with one key and leaves the others: the agent would not sign. */
+  note(error: Error): void {
+    this.#notes.push(printable(error.message))
+  }
+
+  /** What ssh2 is to try next (its `authHandler`); `false` for nothing. Both are null at the first call. */
+  readonly next = (accepted: readonly string[] | null, partial: boolean | null): AnyAuthMethod | false => {
+    if (accepted !== null) this.#accepted = accepted
+    this.#partial ||= partial === true
+    const offer = this.#offers.list[this.#tried]
+    if (offer !== undefined && this.#accepted?.includes('publickey') !== false) {
+      this.#tried++
+      return offer.method
+    }
+    if (this.#canProbe()) return { type: 'none', username: this.#name }
+    this.#exhausted = true
+    return false
+  }
+
+  /** ssh2 does not say what a server still accepts after an agent's key. One more question tells it, where there is room for one. */
+  #canProbe(): boolean {
+    if (this.#accepted !== undefined || this.#probed || this.#tried >= MAX_OFFERS) return false
+    this.#probed = true
+    return true
+  }
+
+  /** The login failed; `error` is what ssh2 or the server said. */
+  failure(error: unknown): RemexError {
+    const { address, port } = this.#peer
+    const parts = [
+      `the login as ${printable(this.#name)}@${endpoint(address, port)} was refused${this.#reason(error)}`,
+      `tried: ${this.#offers.list.slice(0, this.#tried).map(({ label }) => label).join(', ') || 'nothing'}`,
+      ...(this.#accepted === undefined ? [] : [`the server accepts: ${this.#accepted.map(printable).join(', ') || 'nothing'}`]),
+      ...this.#notes,
+    ]
+    const hint = this.#hint(error)
+    return peerError('AUTH_FAILED', this.#peer, parts.join('; '), { cause: error, ...(hint === undefined ? {} : { hint }) })
+  }
+
+  #reason(error: unknown): string {
+    const said = disconnectText(error)
+    return said === undefined ? '' : ` ("${said}")`
+  }
+
+  #hint(error: unknown): string | undefined {
+    if (isTooManyAttempts(error)) return 'Too many keys were offered: set identity_file, or raise MaxAuthTries on the server.'
+    if (this.#partial) return 'The key was accepted, but the server wants another proof as well, and Remex logs in with keys alone.'
+    if (this.#accepted !== undefined && !this.#accepted.includes('publickey')) return 'The server accepts no keys for this login: see PubkeyAuthentication in its sshd_config.'
+    return undefined
+  }
+}

@@ -1,0 +1,156 @@
+import type { AgentAuthMethod, BaseAgent, ParsedKey, PublicKeyAuthMethod } from 'ssh2'
+import { remexError, type RemexError } from '../../core/errors.ts'
+import type { Identity, PrivateKey } from '../../core/identity.ts'
+import { printable } from '../../core/printable.ts'
+import { signatureAlgorithms, weakness } from '../algorithms.ts'
+import type { ConnectTarget } from '../contract.ts'
+import { listAgentKeys, signWithAgent } from './agent.ts'
+import type { Ssh2 } from './load.ts'
+
+/** sshd ends the connection at its sixth failure (MaxAuthTries), so no more are tried. */
+export const MAX_OFFERS = 6
+
+/** One key with one signature algorithm, ready to be offered. */
+export interface Offer {
+  /** For messages: `id_ed25519_vm01 (ssh-ed25519)`. */
+  readonly label: string
+  readonly method: PublicKeyAuthMethod | AgentAuthMethod
+}
+
+/** What there is to log in with. */
+export interface Offers {
+  /** In the order to try, at most {@link MAX_OFFERS}. */
+  readonly list: readonly Offer[]
+  /** What could not be offered, and why; for the message when the login fails. */
+  readonly notes: readonly string[]
+}
+
+type Login = Pick<ConnectTarget, 'vmId' | 'login' | 'identities'>
+
+/** A key that may sign: where it is, and what it is called. */
+interface Candidate {
+  readonly label: string
+  readonly key: ParsedKey
+  /** Makes a way to log in with this signature algorithm. */
+  readonly method: (algorithm: string) => PublicKeyAuthMethod | AgentAuthMethod
+}
+
+/**
+ * Makes the offers out of a target's identities, in their order. RSA keys are offered with `rsa-sha2-256` in their turn
+ * and with `rsa-sha2-512` when all else failed.
+ * Throws `KEY_NOT_FOUND` without identities, and `KEY_UNUSABLE` for a key file that cannot be used (format, passphrase,
+ * size) or when nothing at all can be offered, as with an agent that does not answer.
+ */
+export async function prepareOffers(ssh2: Ssh2, target: Login): Promise<Offers> {
+  if (target.identities.length === 0) throw remexError('KEY_NOT_FOUND', `${printable(target.vmId)}: there is no key to log in with`, { vmId: target.vmId })
+  const candidates: Candidate[] = []
+  const notes: string[] = []
+  for (const identity of target.identities) {
+    candidates.push(...(await candidatesOf(ssh2, target, { identity, notes })))
+  }
+  const offers = inOrder(withoutDoubles(candidates))
+  if (offers.length === 0) throw unusable(target.vmId, notes.join('; '), 'Start the agent and add a key (ssh-add), or set identity_file.')
+  if (offers.length > MAX_OFFERS) notes.push(`only the first ${MAX_OFFERS} of ${offers.length} were tried`)
+  return { list: offers.slice(0, MAX_OFFERS), notes }
+}
+
+async function candidatesOf(ssh2: Ssh2, target: Login, from: { identity: Identity; notes: string[] }): Promise<Candidate[]> {
+  const { identity, notes } = from
+  if (identity.kind === 'key') return [keyCandidate(ssh2, target, identity)]
+  try {
+    return agentCandidates(ssh2, target, { ...from, socketPath: identity.socketPath, keys: await listAgentKeys(ssh2, identity.socketPath) })
+  } catch (error) {
+    notes.push(`the agent at ${printable(identity.socketPath)} cannot be used (${error instanceof Error ? printable(error.message) : 'unknown'})`)
+    return []
+  }
+}
+
+function keyCandidate(ssh2: Ssh2, { vmId, login }: Login, identity: PrivateKey): Candidate {
+  const key = parsePrivateKey(ssh2, vmId, identity)
+  const reason = weakness(key.getPublicSSH())
+  if (reason !== undefined) throw unusable(vmId, `key ${printable(identity.label)}: ${reason}`, 'Make a new key: ssh-keygen -t ed25519')
+  const method = (algorithm: string): PublicKeyAuthMethod => ({ type: 'publickey', username: login, key: signingWith(key, algorithm) })
+  return { label: printable(identity.label), key, method }
+}
+
+function parsePrivateKey(ssh2: Ssh2, vmId: string, { label, data, passphrase }: PrivateKey): ParsedKey {
+  const parsed: ParsedKey | ParsedKey[] | Error = ssh2.utils.parseKey(data, passphrase?.reveal())
+  const key = Array.isArray(parsed) ? parsed[0] : parsed
+  if (key instanceof Error || key === undefined) throw unparsable(vmId, label, key)
+  if (key.isPrivateKey()) return key
+  throw unusable(vmId, `key ${printable(label)}: it is a public key`, 'Name the private key, the file without .pub.')
+}
+
+/** ssh2 says only in words what is wrong. The words are its own and hold nothing of the key. Source: ssh2 1.17, keyParser.js. */
+function unparsable(vmId: string, label: string, error: Error | undefined): RemexError {
+  const message = error?.message ?? 'there is no key in it'
+  const name = `key ${printable(label)}`
+  if (/no passphrase/i.test(message)) return unusable(vmId, `${name}: it is encrypted, and no passphrase was given`, 'Give the passphrase in $REMEX_KEY_PASSPHRASE.')
+  if (/passphrase|decrypt|integrity|MAC mismatch/i.test(message)) return unusable(vmId, `${name}: wrong passphrase`, 'Check the passphrase: ssh-keygen -y -f <key>')
+  const hint = 'It must be a private key in OpenSSH, PEM (RSA, EC) or PPK format; ssh-keygen -p -f <key> rewrites it.'
+  return unusable(vmId, `${name}: not a key that can be read (${printable(message)})`, hint)
+}
+
+interface AgentListing {
+  readonly socketPath: string
+  readonly keys: readonly ParsedKey[]
+  readonly notes: string[]
+}
+
+function agentCandidates(ssh2: Ssh2, { login }: Login, { socketPath, keys, notes }: AgentListing): Candidate[] {
+  const usable = keys.filter((key) => weakness(key.getPublicSSH()) === undefined)
+  if (usable.length < keys.length) notes.push(`${keys.length - usable.length} keys of the agent are too weak or of a type that is not allowed`)
+  if (usable.length === 0) notes.push('the agent has no key that can be used')
+  return usable.map((key) => ({
+    label: `agent key ${printable(key.comment || 'without a name')}`,
+    key,
+    method: (algorithm) => ({ type: 'agent', username: login, agent: oneKeyAgent(ssh2, { socketPath, key, algorithm }) }),
+  }))
+}
+
+/** An agent in ssh2's eyes that has one key, so that every key is an offer of its own. */
+function oneKeyAgent(ssh2: Ssh2, from: { socketPath: string; key: ParsedKey; algorithm: string }): BaseAgent {
+  const offered = signingWith(from.key, from.algorithm)
+  const agent = new ssh2.OpenSSHAgent(from.socketPath)
+  agent.getIdentities = (done) => done(undefined, [offered])
+  agent.sign = signWithAgent(ssh2, from)
+  return agent
+}
+
+/**
+ * The same key, naming the signature algorithm as its type. ssh2 would choose for `ssh-rsa` by what the server announces,
+ * and falls back to SHA-1 where it announces nothing (client.js, getKeyAlgos); from a key of any other type it takes
+ * the type as the algorithm, so a SHA-1 signature cannot come about.
+ */
+function signingWith(key: ParsedKey, algorithm: string): ParsedKey {
+  if (key.type === algorithm) return key
+  const hash = algorithm === 'rsa-sha2-512' ? 'sha512' : 'sha256'
+  return new Proxy(key, {
+    get(target, name) {
+      if (name === 'type') return algorithm
+      if (name === 'sign') return (data: Buffer | string) => target.sign(data, hash)
+      return Reflect.get(target, name)
+    },
+  })
+}
+
+function withoutDoubles(candidates: readonly Candidate[]): Candidate[] {
+  const seen = new Map<string, Candidate>()
+  for (const candidate of candidates) {
+    const blob = candidate.key.getPublicSSH().toString('base64')
+    if (!seen.has(blob)) seen.set(blob, candidate)
+  }
+  return [...seen.values()]
+}
+
+/** First every key with its best algorithm, then the second choices. */
+function inOrder(candidates: readonly Candidate[]): Offer[] {
+  return [0, 1].flatMap((choice) => candidates.flatMap(({ label, key, method }) => {
+    const algorithm = signatureAlgorithms(key.type)[choice]
+    return algorithm === undefined ? [] : [{ label: `${label} (${algorithm})`, method: method(algorithm) }]
+  }))
+}
+
+function unusable(vmId: string, message: string, hint: string): RemexError {
+  return remexError('KEY_UNUSABLE', `${printable(vmId)}: ${message}`, { vmId, hint })
+}
