@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config'
+
+// Slow machines and many test files at once make single steps slow; a test that hangs still ends.
+const common = { testTimeout: 30_000, hookTimeout: 30_000 }
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { ...common, name: 'house', include: ['test/house/**/*.test.ts'] } },
+      { test: { ...common, name: 'main', include: ['test/**/*.test.ts'], exclude: ['test/house/**'] } },
+    ],
+  },
+})
