@@ -1,0 +1,150 @@
+import { constants, statSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { ensurePrivateDir, syncDirectory, systemReason } from '../core/atomic-file.ts'
+import type { Clock } from '../core/clock.ts'
+import { remexError, RemexError } from '../core/errors.ts'
+import { LockTimeoutError, withFileLock } from '../core/file-lock.ts'
+import { printable } from '../core/printable.ts'
+import { draft } from './draft.ts'
+import type { AuditFiles } from './files.ts'
+import { readHead, writeHead, type Head } from './head.ts'
+import { writeLine, type Position } from './line.ts'
+import { findPlace, type Place } from './place.ts'
+import type { Draft } from './record.ts'
+import { moveTorn } from './torn.ts'
+
+/** The log as this process has it open, and how far it knows it. */
+interface OpenLog {
+  readonly file: FileHandle
+  readonly inode: number
+  /** The end of the log after our last write; undefined before the first. */
+  known: Head | undefined
+}
+
+/** Lines that are ready to be written behind a place. */
+interface Addition {
+  readonly text: string
+  /** The places of the records that were asked for, in their order. */
+  readonly positions: readonly Position[]
+  readonly head: Head
+}
+
+const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+
+/** Adds records to the end of a log that other processes add to as well. One call of `append` at a time. */
+export class Appender {
+  readonly #files: AuditFiles
+  readonly #clock: Clock
+  #open: OpenLog | undefined
+
+  constructor(files: AuditFiles, clock: Clock) {
+    this.#files = files
+    this.#clock = clock
+  }
+
+  /**
+   * Takes the lock, asks `take` what is to be written, and resolves with the places of these records when they are on
+   * disk. All of them are written or none. Rejects with `AUDIT_UNAVAILABLE`; the next call starts afresh.
+   */
+  async append(take: () => readonly Draft[]): Promise<readonly Position[]> {
+    try {
+      if (!this.#open) await ensurePrivateDir(this.#files.directory)
+      return await withFileLock(this.#files.lock, () => this.#appendUnderLock(take))
+    } catch (error) {
+      await this.close().catch(() => undefined)
+      throw unavailable(this.#files.log, error)
+    }
+  }
+
+  /** Closes the file. Safe to repeat. */
+  async close(): Promise<void> {
+    const file = this.#open?.file
+    this.#open = undefined
+    await file?.close()
+  }
+
+  async #appendUnderLock(take: () => readonly Draft[]): Promise<readonly Position[]> {
+    const log = await this.#opened()
+    const place = await this.#place(log)
+    const repairs = await this.#repair(log, place)
+    const added = lines([...repairs, ...take()], place)
+    await this.#write(log.file, place, added)
+    log.known = added.head
+    return added.positions.slice(repairs.length)
+  }
+
+  /** The log, opened anew where another file has its name by now. */
+  async #opened(): Promise<OpenLog> {
+    if (this.#open && inodeOf(this.#files.log) === this.#open.inode) return this.#open
+    await this.close()
+    const file = await open(this.#files.log, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
+    const stats = await file.stat()
+    this.#open = { file, inode: stats.ino, known: undefined }
+    if (!stats.isFile()) throw new Error('it is not a regular file')
+    return this.#open
+  }
+
+  async #place({ file, known }: OpenLog): Promise<Place> {
+    const place = await findPlace(file, known && known.sizeBytes === sizeOf(this.#files.log) ? known : readHead(this.#files.head))
+    if (place) return place
+    throw new Error('its last lines are not records of Remex; look at it, then move it away')
+  }
+
+  /** The record of what was found wrong, if anything was. */
+  async #repair({ file }: OpenLog, { sizeBytes, tornBytes, faults }: Place): Promise<readonly Draft[]> {
+    if (tornBytes === 0 && faults.length === 0) return []
+    const now = this.#clock.now()
+    const torn = tornBytes > 0 ? await moveTorn({ file, path: this.#files.log, fromOffset: sizeBytes, now }) : undefined
+    const reason = [...(torn ? ['a writer was interrupted: bytes behind the last whole record were moved to torn_file'] : []), ...faults].join('; ')
+    return [draft('repaired', new Date(now).toISOString(), { pid: process.pid, ...torn, reason })]
+  }
+
+  /** On any failure the log is cut back to where it was, so that the chain stays whole. */
+  async #write(file: FileHandle, place: Place, { text, head }: Addition): Promise<void> {
+    try {
+      await file.appendFile(text)
+      await file.datasync()
+      // A new file is on disk when its name is, and that of its directory.
+      if (place.sizeBytes === 0) await this.#syncNames()
+      writeHead(this.#files.head, head)
+    } catch (error) {
+      // Where even that fails, the next writer finds a torn line and repairs it.
+      await file.truncate(place.sizeBytes).catch(() => undefined)
+      throw error
+    }
+  }
+
+  async #syncNames(): Promise<void> {
+    await syncDirectory(this.#files.directory)
+    await syncDirectory(dirname(this.#files.directory))
+  }
+}
+
+function lines(drafts: readonly Draft[], place: Place): Addition {
+  const texts: string[] = []
+  const positions: Position[] = []
+  let last = place.last
+  for (const next of drafts) {
+    const line = writeLine(next, last)
+    texts.push(line.text)
+    positions.push(line.position)
+    last = line.position
+  }
+  const text = texts.join('')
+  return { text, positions, head: { ...last, sizeBytes: place.sizeBytes + Buffer.byteLength(text) } }
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size
+}
+
+function unavailable(path: string, error: unknown): RemexError {
+  const reason = error instanceof LockTimeoutError || error instanceof RemexError ? error.message : systemReason(error)
+  const hint = error instanceof RemexError ? error.hint : undefined
+  return remexError('AUDIT_UNAVAILABLE', `the audit log ${printable(path)} cannot be written: ${reason}`, { cause: error, hint })
+}

@@ -1,0 +1,41 @@
+import { constants } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { errorCode, systemReason } from '../core/atomic-file.ts'
+import { remexError, type RemexError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
+
+/** The files of a log, all in its directory. */
+export interface AuditFiles {
+  readonly directory: string
+  /** The records, `audit.jsonl`. */
+  readonly log: string
+  /** The last record's number and hash, `head.json`. */
+  readonly head: string
+  /** The lock under which both are written, `audit.lock`. */
+  readonly lock: string
+}
+
+/** The files of the log in `directory`. */
+export function auditFiles(directory: string): AuditFiles {
+  const inside = (name: string): string => join(directory, name)
+  return { directory, log: inside('audit.jsonl'), head: inside('head.json'), lock: inside('audit.lock') }
+}
+
+/** The log at `path` for reading; undefined where there is none. Throws `AUDIT_UNAVAILABLE`. */
+export async function openLog(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw unreadable(path, error)
+  }
+}
+
+/** The error of a log that cannot be read. */
+export function unreadable(path: string, error: unknown): RemexError {
+  return remexError('AUDIT_UNAVAILABLE', `the audit log ${printable(path)} cannot be read: ${systemReason(error)}`, {
+    cause: error,
+    hint: 'Check audit_log_path, and that you may read what is there.',
+  })
+}

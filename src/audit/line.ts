@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto'
+import { remexError } from '../core/errors.ts'
+import { inOrder, isRecord, type AuditRecord, type Draft } from './record.ts'
+
+/** The hash that stands in `prev` of the first record. */
+export const NO_HASH = '0'.repeat(64)
+
+/** The longest line that is written or read, its newline included. A record at the bounds of its fields is shorter. */
+export const MAX_LINE_BYTES = 1_048_576
+
+/** A place in the chain: the last record, `seq` 0 where there is none yet. */
+export interface Position {
+  readonly seq: number
+  /** Hex SHA-256. */
+  readonly hash: string
+}
+
+/** Where a chain begins. */
+export const START: Position = { seq: 0, hash: NO_HASH }
+
+/** What {@link readLine} found: a record whose own hash is right, one whose hash is not, or something else. */
+export type LineContent =
+  | { readonly kind: 'record'; readonly position: Position; readonly prev: string }
+  | { readonly kind: 'altered'; readonly seq: number | undefined }
+  | { readonly kind: 'not_json' }
+
+/** Control, format and separator characters and lone halves of pairs: what a terminal obeys or what cannot be seen. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+const PREFIX = /^\{"seq":([1-9]\d{0,15}),"/
+const SUFFIX = /,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/
+/** Bytes of `,"hash":"<64 hex digits>"}`. */
+const HASH_FIELD_BYTES = 75
+
+/**
+ * The line of `draft` as the record after `last`, and its place in the chain.
+ *
+ * A line is a JSON object without spaces, its fields in the order of the table in record.ts, `prev` and `hash` last,
+ * then a newline. `hash` is the SHA-256, in hex, of the UTF-8 bytes of the same object without its `hash` field: cut
+ * `,"hash":"…"` (74 bytes) from before the closing brace, drop the newline, and hash what is left.
+ *
+ * Every character that a terminal could obey is a `\u` escape, so a record is one line and safe to print.
+ * Throws `INTERNAL` for a record over {@link MAX_LINE_BYTES}.
+ */
+export function writeLine(draft: Draft, last: Position): { readonly text: string; readonly position: Position } {
+  const seq = last.seq + 1
+  const body = escaped(JSON.stringify(inOrder({ ...draft, seq, prev: last.hash })))
+  const hash = sha256(body)
+  const text = `${body.slice(0, -1)},"hash":"${hash}"}\n`
+  if (Buffer.byteLength(text) > MAX_LINE_BYTES) throw remexError('INTERNAL', 'an audit record is longer than 1 MiB')
+  return { text, position: { seq, hash } }
+}
+
+/** JSON.stringify has escaped C0 and lone surrogates; what is left can only stand inside of strings. */
+function escaped(json: string): string {
+  return json.replace(UNSAFE, (char) => [...Array(char.length).keys()].map((at) => unicodeEscape(char.charCodeAt(at))).join(''))
+}
+
+function unicodeEscape(code: number): string {
+  return String.raw`\u` + code.toString(16).padStart(4, '0')
+}
+
+/** SHA-256 in hex; of a string, that of its UTF-8 bytes. */
+export function sha256(data: string | Buffer): string {
+  return createHash('sha256').update(data).digest('hex')
+}
+
+/** What the bytes of a line, its newline excluded, are. Trusts nothing but the bytes. */
+export function readLine(line: Buffer): LineContent {
+  const seq = Number(PREFIX.exec(line.toString('latin1', 0, 32))?.[1])
+  const [, prev, hash] = SUFFIX.exec(line.toString('latin1', Math.max(0, line.length - 160))) ?? []
+  if (seq && prev && hash && hash === hashOf(line)) return { kind: 'record', position: { seq, hash }, prev }
+  return unproven(line)
+}
+
+function hashOf(line: Buffer): string {
+  return createHash('sha256').update(line.subarray(0, line.length - HASH_FIELD_BYTES)).update('}').digest('hex')
+}
+
+function unproven(line: Buffer): LineContent {
+  const value = parsed(line)
+  if (typeof value !== 'object' || value === null) return { kind: 'not_json' }
+  const seq = 'seq' in value && Number.isSafeInteger(value.seq) ? Number(value.seq) : undefined
+  return { kind: 'altered', seq }
+}
+
+/** The record in a line, without a look at its hash; undefined for what is not a record. */
+export function parseRecord(line: Buffer): AuditRecord | undefined {
+  const value = parsed(line)
+  return isRecord(value) ? value : undefined
+}
+
+function parsed(line: Buffer): unknown {
+  try {
+    return JSON.parse(line.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,175 @@
+import { userInfo } from 'node:os'
+import type { Clock } from '../core/clock.ts'
+import { remexError } from '../core/errors.ts'
+import { newRunId } from '../core/run-id.ts'
+import { Appender } from './appender.ts'
+import { draft, type DraftFields } from './draft.ts'
+import { auditFiles } from './files.ts'
+import type { Position } from './line.ts'
+import type { AuditRecord, Draft } from './record.ts'
+
+type Begun = 'user_id' | 'vm_id' | 'operation'
+type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names'
+
+/**
+ * What is recorded of an operation before it happens. `os_user` and `pid` default to this process's own.
+ * Values of `secrets` are replaced by `[secret]` in `command`, `local` and `remote`.
+ */
+export type BeginFields = Required<Pick<AuditRecord, Begun>> & Pick<AuditRecord, Asked> & Pick<DraftFields, 'secrets'>
+
+/** What is recorded of an operation when it is over. What does not apply is left out. */
+export type FinishFields = Pick<
+  AuditRecord,
+  | 'ended'
+  | 'exit_code'
+  | 'error_code'
+  | 'execution_time'
+  | 'attempts'
+  | 'engine'
+  | 'kex'
+  | 'cipher'
+  | 'host_key'
+  | 'stdout_bytes'
+  | 'stderr_bytes'
+  | 'size_bytes'
+  | 'sha256'
+  | 'killed'
+> &
+  Required<Pick<AuditRecord, 'status'>>
+
+/** What is recorded of an event that stands alone: a denial, a host that is trusted or forgotten. */
+export type NoteFields = Partial<BeginFields> & Partial<FinishFields> & Pick<AuditRecord, 'reason'>
+
+/** An operation that began and is to be finished once. */
+export interface AuditEntry {
+  /** `op_id` of both records. */
+  readonly opId: string
+  /** `seq` of the begin record. */
+  readonly seq: number
+  /** What the begin record says; the finish record says it again, so that each can be read alone. */
+  readonly begun: Draft
+}
+
+/** Where a log is and what time it goes by. */
+export interface AuditOptions {
+  /** Made with mode 0700 at the first record, if it is not there. */
+  readonly directory: string
+  readonly clock: Clock
+}
+
+interface Job {
+  readonly draft: Draft
+  readonly resolve: (position: Position) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** The most records of one write. */
+const MAX_BATCH = 256
+
+/**
+ * A log to write to. Touches no file: directory and log are opened by the first record, which fails with
+ * `AUDIT_UNAVAILABLE` where they cannot be.
+ */
+export function openAudit(options: AuditOptions): Promise<AuditLog> {
+  return Promise.resolve(new AuditLog(options))
+}
+
+/**
+ * The log of this process. Many processes may have one for the same directory. Records that arrive while others are being
+ * written are written together, with one lock and one wait for the disk.
+ */
+export class AuditLog {
+  readonly #clock: Clock
+  readonly #appender: Appender
+  readonly #osUser = osUser()
+  readonly #waiting: Job[] = []
+  readonly #unfinished = new Set<string>()
+  #writing: Promise<void> | undefined
+  #closed = false
+
+  constructor({ directory, clock }: AuditOptions) {
+    this.#clock = clock
+    this.#appender = new Appender(auditFiles(directory), clock)
+  }
+
+  /**
+   * Records that an operation begins; resolves when that is on disk, so that it may. Rejects with `AUDIT_UNAVAILABLE`
+   * when it cannot be recorded: then it must not begin.
+   */
+  async begin(fields: BeginFields): Promise<AuditEntry> {
+    const opId = newRunId(this.#clock.now())
+    const begun = this.#draft('begin', { ...fields, op_id: opId })
+    const { seq } = await this.#add(begun)
+    this.#unfinished.add(opId)
+    return { opId, seq, begun }
+  }
+
+  /**
+   * Records how the operation ended; resolves when that is on disk. Rejects with `AUDIT_UNAVAILABLE`, after which it may
+   * be tried again, and with `INTERNAL` for an entry that is finished or not of this log.
+   */
+  async finish(entry: AuditEntry, fields: FinishFields): Promise<void> {
+    if (!this.#unfinished.delete(entry.opId)) throw remexError('INTERNAL', `the operation ${entry.opId} is not open in the audit log`)
+    const ended = this.#draft('finish', fields)
+    try {
+      await this.#add({ ...ended, ...entry.begun, event: ended.event, time: ended.time })
+    } catch (error) {
+      this.#unfinished.add(entry.opId)
+      throw error
+    }
+  }
+
+  /** Records an event that stands alone (`denied`, `host_trust`); resolves when it is on disk. Rejects with `AUDIT_UNAVAILABLE`. */
+  async note(event: string, fields: NoteFields): Promise<void> {
+    await this.#add(this.#draft(event, fields))
+  }
+
+  /** Waits for what is being written and closes the log. Later records are refused. Safe to repeat. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#writing
+    await this.#appender.close()
+  }
+
+  #draft(event: string, fields: DraftFields): Draft {
+    return draft(event, new Date(this.#clock.now()).toISOString(), { os_user: this.#osUser, pid: process.pid, ...fields })
+  }
+
+  #add(record: Draft): Promise<Position> {
+    if (this.#closed) return Promise.reject(remexError('INTERNAL', 'the audit log is closed'))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ draft: record, resolve, reject })
+      this.#writing ??= this.#writeAll()
+    })
+  }
+
+  async #writeAll(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#writeBatch()
+    this.#writing = undefined
+  }
+
+  /** Takes what has arrived once the lock is held, so that everything that waited for it goes along. */
+  async #writeBatch(): Promise<void> {
+    const batch: Job[] = []
+    const take = (): readonly Draft[] => {
+      batch.push(...this.#waiting.splice(0, MAX_BATCH))
+      return batch.map((job) => job.draft)
+    }
+    try {
+      const positions = await this.#appender.append(take)
+      for (const position of positions) batch.shift()?.resolve(position)
+    } catch (error) {
+      if (batch.length === 0) take()
+      for (const job of batch) job.reject(error)
+    }
+  }
+}
+
+function osUser(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // No entry in the user database, as in many containers.
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
+}

@@ -1,0 +1,116 @@
+import type { FileHandle } from 'node:fs/promises'
+import type { Head } from './head.ts'
+import { readLines } from './line-reader.ts'
+import { MAX_LINE_BYTES, readLine, START, type Position } from './line.ts'
+
+/** Where the next record goes. */
+export interface Place {
+  /** The record it follows. */
+  readonly last: Position
+  /** The size of the log without what is to be moved away. */
+  readonly sizeBytes: number
+  /** Bytes behind that which belong to no whole record. */
+  readonly tornBytes: number
+  /** What was found wrong, in words; empty where nothing was. */
+  readonly faults: readonly string[]
+}
+
+/** A place in the chain and where in the file its record ends. */
+type End = Head
+
+const NEWLINE = 0x0a
+const WINDOW_BYTES = 65_536
+
+/**
+ * Where a chain goes on. Cheap where the head fits the log's size, which is so unless a writer died or someone else
+ * changed the files. Otherwise what a writer left behind the head is taken while it continues the chain; what does not
+ * is torn. A log that is behind its head is continued from the head, so that the gap stays visible for good.
+ * Undefined where the file holds no record at all, so that nobody's data is touched.
+ */
+export async function findPlace(log: FileHandle, head: Head | undefined): Promise<Place | undefined> {
+  const { size } = await log.stat()
+  if (head?.sizeBytes === size) return placeOf(head, size)
+  if (head && head.sizeBytes < size && (await fits(log, head))) return placeOf(await followed(log, head), size)
+  return unfitted(log, head, size)
+}
+
+function placeOf(end: End, size: number, faults: readonly string[] = []): Place {
+  const { seq, hash, sizeBytes } = end
+  return { last: { seq, hash }, sizeBytes, tornBytes: size - sizeBytes, faults }
+}
+
+/** Whether the record that ends where the head says is the head's. */
+async function fits(log: FileHandle, head: Head): Promise<boolean> {
+  if (head.seq === 0) return head.sizeBytes === 0
+  const end = await lastRecord(log, head.sizeBytes)
+  return end?.sizeBytes === head.sizeBytes && end.hash === head.hash
+}
+
+/** The last record behind the head that continues its chain. */
+async function followed(log: FileHandle, head: Head): Promise<End> {
+  let end: End = head
+  for await (const lines of readLines(log, head.sizeBytes)) {
+    for (const { bytes, endOffset } of lines) {
+      const content = readLine(bytes)
+      if (content.kind !== 'record' || content.prev !== end.hash || content.position.seq !== end.seq + 1) return end
+      end = { ...content.position, sizeBytes: endOffset }
+    }
+  }
+  return end
+}
+
+/** The log and its head do not belong together, or there is no head: only bytes behind the last newline are torn. */
+async function unfitted(log: FileHandle, head: Head | undefined, size: number): Promise<Place | undefined> {
+  const sizeBytes = await endOfLastLine(log, size)
+  const found = await lastRecord(log, sizeBytes)
+  if (!found && !head && sizeBytes > 0) return undefined
+  const tail = found ?? { ...START, sizeBytes: 0 }
+  const last = head && head.seq >= tail.seq ? head : tail
+  return placeOf({ seq: last.seq, hash: last.hash, sizeBytes }, size, faultsOf(tail, head))
+}
+
+function faultsOf(tail: End, head: Head | undefined): readonly string[] {
+  if (!head) return tail.seq > 0 ? ['head.json was missing or not readable'] : []
+  if (tail.seq < head.seq) return [`records were removed from the end: the last is ${tail.seq}, and ${head.seq} had been written`]
+  return [`the log was changed: record ${head.seq} does not end where head.json says`]
+}
+
+/** The last record before the offset `end` whose own hash is right. Looks no further back than two of the longest lines. */
+async function lastRecord(log: FileHandle, end: number): Promise<End | undefined> {
+  return (await lastRecordWithin(log, end, WINDOW_BYTES)) ?? lastRecordWithin(log, end, 2 * MAX_LINE_BYTES)
+}
+
+async function lastRecordWithin(log: FileHandle, end: number, windowBytes: number): Promise<End | undefined> {
+  const start = Math.max(0, end - windowBytes)
+  const bytes = await readRange(log, start, end)
+  for (let to = bytes.lastIndexOf(NEWLINE); to > 0; ) {
+    const from = bytes.lastIndexOf(NEWLINE, to - 1)
+    // The first line of a window may have begun before it.
+    if (from === -1 && start > 0) return undefined
+    const content = readLine(bytes.subarray(from + 1, to))
+    if (content.kind === 'record') return { ...content.position, sizeBytes: start + to + 1 }
+    to = from
+  }
+  return undefined
+}
+
+/** The offset behind the last newline before `size`. */
+async function endOfLastLine(log: FileHandle, size: number): Promise<number> {
+  for (let end = size; end > 0; end -= Math.min(end, WINDOW_BYTES)) {
+    const start = Math.max(0, end - WINDOW_BYTES)
+    const at = (await readRange(log, start, end)).lastIndexOf(NEWLINE)
+    if (at !== -1) return start + at + 1
+  }
+  return 0
+}
+
+async function readRange(log: FileHandle, start: number, end: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(end - start)
+  let length = 0
+  while (length < bytes.length) {
+    const { bytesRead } = await log.read(bytes, length, bytes.length - length, start + length)
+    if (bytesRead === 0) break
+    length += bytesRead
+  }
+  return bytes.subarray(0, length)
+}

@@ -1,0 +1,164 @@
+import type { Ended, KillVerdict } from '../core/outcome.ts'
+
+/**
+ * One line of the log, as CONTRACT section 7 names its fields. What does not apply is left out; null is a value
+ * (`exit_code` of a run that did not exit). Times are ISO 8601 in UTC, durations are seconds, sizes are bytes.
+ */
+export interface AuditRecord {
+  /** 1 for the first record, then one more each. */
+  readonly seq: number
+  /** When it was asked for; the wall clock may jump, `seq` does not. */
+  readonly time: string
+  /** `begin`, `finish`, `denied`, `host_trust`, `host_forget`, `repaired`, … */
+  readonly event: string
+  /** Joins `begin` and `finish` of one operation on one host. */
+  readonly op_id?: string
+  readonly run_id?: string
+  /** Who asked. */
+  readonly user_id?: string
+  /** The operating system's user that ran Remex. */
+  readonly os_user?: string
+  /** Process id of Remex. */
+  readonly pid?: number
+  readonly vm_id?: string
+  readonly address?: string
+  readonly login?: string
+  /** `run`, `script`, `upload`, `download`, `key_…`, `host_…`. */
+  readonly operation?: string
+  /** Redacted; its first 16 KiB. */
+  readonly command?: string
+  /** Only where `command` was cut: the length in bytes of the whole redacted text … */
+  readonly command_bytes?: number
+  /** … and its SHA-256. */
+  readonly command_sha256?: string
+  readonly local?: string
+  readonly remote?: string
+  /** Names of environment variables; never their values. */
+  readonly env_names?: readonly string[]
+  readonly status?: 'success' | 'error'
+  readonly ended?: Ended | null
+  readonly exit_code?: number | null
+  readonly error_code?: string | null
+  readonly execution_time?: number | null
+  readonly attempts?: number
+  readonly engine?: string | null
+  readonly kex?: string | null
+  readonly cipher?: string | null
+  /** Fingerprint, `SHA256:…`. */
+  readonly host_key?: string | null
+  readonly stdout_bytes?: number
+  readonly stderr_bytes?: number
+  readonly size_bytes?: number
+  /** Of the content of a transfer, hex. */
+  readonly sha256?: string | null
+  readonly killed?: KillVerdict | null
+  /** Why, in words: of a denial, or of a repair. */
+  readonly reason?: string
+  /** On `repaired`: what was found behind the last whole record, where it was put, and its SHA-256. */
+  readonly torn_bytes?: number
+  readonly torn_file?: string
+  readonly torn_sha256?: string
+  /** Hash of the record before; 64 zeros in the first. */
+  readonly prev: string
+  /** SHA-256 of this record without this field. */
+  readonly hash: string
+}
+
+/** A record as it is asked for: the chain adds `seq`, `prev` and `hash` when it is written. */
+export type Draft = Omit<AuditRecord, 'seq' | 'prev' | 'hash'>
+
+type Kind = 'text' | 'number' | 'texts' | 'killed'
+
+/** Every field with its kind, in the order in which it stands in a line. */
+const FIELDS: Record<keyof AuditRecord, Kind> = {
+  seq: 'number',
+  time: 'text',
+  event: 'text',
+  op_id: 'text',
+  run_id: 'text',
+  user_id: 'text',
+  os_user: 'text',
+  pid: 'number',
+  vm_id: 'text',
+  address: 'text',
+  login: 'text',
+  operation: 'text',
+  command: 'text',
+  command_bytes: 'number',
+  command_sha256: 'text',
+  local: 'text',
+  remote: 'text',
+  env_names: 'texts',
+  status: 'text',
+  ended: 'text',
+  exit_code: 'number',
+  error_code: 'text',
+  execution_time: 'number',
+  attempts: 'number',
+  engine: 'text',
+  kex: 'text',
+  cipher: 'text',
+  host_key: 'text',
+  stdout_bytes: 'number',
+  stderr_bytes: 'number',
+  size_bytes: 'number',
+  sha256: 'text',
+  killed: 'killed',
+  reason: 'text',
+  torn_bytes: 'number',
+  torn_file: 'text',
+  torn_sha256: 'text',
+  prev: 'text',
+  hash: 'text',
+}
+
+const NAMES = Object.keys(FIELDS).filter((name): name is keyof AuditRecord => name in FIELDS)
+
+const NULLABLE: ReadonlySet<keyof AuditRecord> = new Set([
+  'ended',
+  'exit_code',
+  'error_code',
+  'execution_time',
+  'engine',
+  'kex',
+  'cipher',
+  'host_key',
+  'sha256',
+  'killed',
+])
+
+const IS_KIND: Record<Kind, (value: unknown) => boolean> = {
+  text: (value) => typeof value === 'string',
+  number: (value) => typeof value === 'number',
+  texts: (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
+  killed: isKillVerdict,
+}
+
+/** The fields of `record` in the order of the log, without those that are undefined. */
+export function inOrder(record: Partial<AuditRecord>): Record<string, unknown> {
+  const ordered: Record<string, unknown> = {}
+  for (const name of NAMES) if (record[name] !== undefined) ordered[name] = record[name]
+  return ordered
+}
+
+/**
+ * Whether `value`, which came out of a file, is a record: the fields that a record must have are there, and every field
+ * that is known has its type. Fields that are not known are let through; a later version may have written them.
+ */
+export function isRecord(value: unknown): value is AuditRecord {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const fields: Partial<Record<keyof AuditRecord, unknown>> = value
+  if (!Number.isSafeInteger(fields.seq)) return false
+  if ([fields.time, fields.event, fields.prev, fields.hash].includes(undefined)) return false
+  return NAMES.every((name) => isField(name, fields[name]))
+}
+
+function isField(name: keyof AuditRecord, value: unknown): boolean {
+  if (value === undefined) return true
+  return value === null ? NULLABLE.has(name) : IS_KIND[FIELDS[name]](value)
+}
+
+function isKillVerdict(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('ended' in value) || !('survivors' in value)) return false
+  return typeof value.ended === 'number' && Array.isArray(value.survivors) && value.survivors.every((pid) => typeof pid === 'number')
+}
