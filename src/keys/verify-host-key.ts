@@ -54,7 +54,7 @@ export function knownHostKeyTypes({ address, port, pinned, store }: HostKeySourc
 function refuseUnpinned(expected: HostKeyExpectation, key: HostKey, pinned: readonly PinnedHostKey[]): void {
   const shown = fingerprint(key.blob)
   if (pinned.some((pin) => pin.fingerprint === shown)) return
-  const pins = list(pinned.map((pin) => (pin.type === undefined ? pin.fingerprint : `${pin.type} ${pin.fingerprint}`)))
+  const pins = list(pinned, (pin) => (pin.type === undefined ? pin.fingerprint : `${pin.type} ${pin.fingerprint}`))
   throw remexError('HOST_KEY_CHANGED', `${showing(expected, key)}, but host_key in the configuration is ${pins}`, {
     hint: `Find out why before anything else. ${pinnedAdvice(key, pinned)}If the change is meant, give the new key in host_key.`,
     vmId: expected.vmId,
@@ -89,7 +89,7 @@ function malformedNote({ malformed: { count, first } }: HostKeyStore): string {
 function changed(expected: HostKeyExpectation, key: HostKey, known: readonly KnownHostKey[]): RemexError {
   const vm = word(expected.vmId)
   const renew = `remex hosts forget ${vm}, then remex hosts trust ${vm} --fingerprint ${fingerprint(key.blob)}`
-  return remexError('HOST_KEY_CHANGED', `${showing(expected, key)}, but known is ${list(known.map(describeKnownKey))}`, {
+  return remexError('HOST_KEY_CHANGED', `${showing(expected, key)}, but known is ${list(known, describeKnownKey)}`, {
     hint: `Somebody may be in between: find out why before anything else. If the change is meant: ${renew}`,
     vmId: expected.vmId,
   })
@@ -111,7 +111,7 @@ function word(vmId: string): string {
   return printable(quoteWord(vmId))
 }
 
-function list(keys: readonly string[]): string {
-  const more = keys.length - MAX_SHOWN
-  return keys.slice(0, MAX_SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+function list<T>(items: readonly T[], describe: (item: T) => string): string {
+  const more = items.length - MAX_SHOWN
+  return items.slice(0, MAX_SHOWN).map(describe).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }

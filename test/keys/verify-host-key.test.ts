@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest'
+import { HostKeyMismatchError, RemexError } from '../../src/core/errors.ts'
+import { fingerprint, formatHostKey, type HostKey } from '../../src/core/host-key.ts'
+import { HostKeyStore } from '../../src/keys/known-hosts.ts'
+import { hostKeyVerifier, knownHostKeyTypes } from '../../src/keys/verify-host-key.ts'
+import { sampleHostKey } from './host-key-samples.ts'
+
+const offered = sampleHostKey()
+const other = sampleHostKey()
+const rsa = sampleHostKey('rsa')
+const line = formatHostKey
+
+interface Given {
+  readonly text?: string
+  readonly pinned?: readonly string[]
+  readonly port?: number
+}
+
+function expectation({ text = '', pinned = [], port = 22 }: Given) {
+  return { vmId: 'vm01', address: '10.0.0.10', port, pinned, store: HostKeyStore.parse('/etc/kh', text) }
+}
+
+/** The error for `key`; undefined where it is trusted. */
+function judge(given: Given, key: HostKey = offered): RemexError | undefined {
+  try {
+    hostKeyVerifier(expectation(given))(key)
+    return undefined
+  } catch (error) {
+    if (error instanceof RemexError) return error
+    throw error
+  }
+}
+
+describe('the host key verifier', () => {
+  it.each<[string, Given, string | undefined]>([
+    ['trusts a known key', { text: `10.0.0.10 ${line(offered)}\n` }, undefined],
+    ['refuses a key of a host that is not known', {}, 'HOST_KEY_UNKNOWN'],
+    ['refuses another key than the known one', { text: `10.0.0.10 ${line(other)}\n` }, 'HOST_KEY_CHANGED'],
+    ['refuses a key where only another type is known', { text: `10.0.0.10 ${line(rsa)}\n` }, 'HOST_KEY_CHANGED'],
+    ['refuses a revoked key', { text: `@revoked * ${line(offered)}\n10.0.0.10 ${line(offered)}\n` }, 'HOST_KEY_REVOKED'],
+    ['trusts a pinned fingerprint', { pinned: [fingerprint(offered.blob)] }, undefined],
+    ['trusts a pinned fingerprint with padding', { pinned: [`${fingerprint(offered.blob)}=`] }, undefined],
+    ['trusts a pinned public key', { pinned: [line(offered)] }, undefined],
+    ['trusts a pinned public key with a comment', { pinned: [`${line(offered)} root@vm01`] }, undefined],
+    ['trusts one of several pinned keys', { pinned: [line(rsa), fingerprint(offered.blob)] }, undefined],
+    ['trusts a pinned key where the files know another', { pinned: [line(offered)], text: `10.0.0.10 ${line(other)}\n` }, undefined],
+    ['refuses a key that is not pinned', { pinned: [line(other)] }, 'HOST_KEY_CHANGED'],
+    ['refuses a key that is not pinned though the files know it', { pinned: [line(other)], text: `10.0.0.10 ${line(offered)}\n` }, 'HOST_KEY_CHANGED'],
+    ['refuses a pinned key that the files revoke', { pinned: [line(offered)], text: `@revoked * ${line(offered)}\n` }, 'HOST_KEY_REVOKED'],
+  ])('%s', (_sentence, given, code) => {
+    expect(judge(given)?.code).toBe(code)
+  })
+
+  it('shows the fingerprint of an unknown key, and the commands to trust it with', () => {
+    const error = judge({ port: 2222 })
+    expect(error?.message).toBe(`vm01 (10.0.0.10 port 2222) shows the key ssh-ed25519 ${fingerprint(offered.blob)}, and no key is known for it`)
+    expect(error?.hint).toContain(`remex hosts trust vm01 --fingerprint ${fingerprint(offered.blob)}`)
+    expect(error).toMatchObject({ vmId: 'vm01', retryable: false, mayHaveRun: false })
+    expect(error).toBeInstanceOf(HostKeyMismatchError)
+  })
+
+  it('shows both fingerprints of a changed key, with file and line, and the commands to replace it with', () => {
+    const error = judge({ text: `# first\n10.0.0.10 ${line(other)}\n` })
+    expect(error?.message).toContain(`shows the key ssh-ed25519 ${fingerprint(offered.blob)}`)
+    expect(error?.message).toContain(`known is ssh-ed25519 ${fingerprint(other.blob)} (/etc/kh:2)`)
+    expect(error?.hint).toContain(`remex hosts forget vm01, then remex hosts trust vm01 --fingerprint ${fingerprint(offered.blob)}`)
+  })
+
+  it('shows both fingerprints where the pinned key is another', () => {
+    const error = judge({ pinned: [fingerprint(other.blob)] })
+    expect(error?.message).toContain(fingerprint(offered.blob))
+    expect(error?.message).toContain(`host_key in the configuration is ${fingerprint(other.blob)}`)
+    expect(error?.hint).toContain('another type than ssh-ed25519')
+  })
+
+  it('says which line revokes a key', () => {
+    expect(judge({ text: `\n@revoked * ${line(offered)}\n` })?.message).toContain('/etc/kh:2 marks as @revoked')
+  })
+
+  it('says by name that a certificate authority needs the openssh engine', () => {
+    const error = judge({ text: `@cert-authority * ${line(other)}\n` })
+    expect(error?.code).toBe('HOST_KEY_UNKNOWN')
+    expect(error?.hint).toContain('/etc/kh:1 names a certificate authority')
+    expect(error?.hint).toContain('engine: openssh')
+  })
+
+  it('says which lines could not be understood where a host is unknown', () => {
+    expect(judge({ text: `10.0.0.10 nonsense\nmore nonsense\n` })?.message).toContain('skipped: /etc/kh:1 and 1 more')
+  })
+
+  it('counts known keys that are too many to compare', () => {
+    const text = Array.from({ length: 9 }, () => `10.0.0.10 ${line(sampleHostKey())}\n`).join('')
+    expect(judge({ text })?.message).toMatch(/ and 5 more$/)
+  })
+
+  it('lets nothing that a server or a file says move the cursor', () => {
+    const evil = { ...expectation({}), vmId: 'vm\u001b[2J', address: 'a\nb' }
+    try {
+      hostKeyVerifier(evil)({ type: 'x\u001b', blob: offered.blob })
+      expect.unreachable()
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'HOST_KEY_UNKNOWN' })
+      // eslint-disable-next-line no-control-regex -- control characters are what this is about
+      expect(`${String(error)}${error instanceof RemexError ? error.hint : ''}`).not.toMatch(/[\u0000-\u001f]/)
+    }
+  })
+
+  it.each(['', 'SHA256:short', 'MD5:16:27:ac:a5', 'ssh-ed25519', 'ssh-ed25519 AAAA', `ssh-rsa ${line(offered).split(' ')[1] ?? ''}`])(
+    'refuses the pinned key "%s" before anything connects',
+    (pin) => {
+      expect(() => hostKeyVerifier(expectation({ pinned: [pin] }))).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
+    },
+  )
+})
+
+describe('the known types of a host key', () => {
+  const types = (given: Given): readonly string[] => knownHostKeyTypes(expectation(given))
+  const text = `10.0.0.10 ${line(rsa)}\n10.0.0.10 ${line(offered)}\n`
+
+  it('are those of the files, in their order', () => {
+    expect(types({ text })).toEqual(['ssh-rsa', 'ssh-ed25519'])
+  })
+
+  it('are none where nothing is known', () => {
+    expect(types({})).toEqual([])
+  })
+
+  it('are those of pinned public keys alone', () => {
+    expect(types({ text, pinned: [line(offered), line(other)] })).toEqual(['ssh-ed25519'])
+  })
+
+  it('are none for a fingerprint that no file has a key for', () => {
+    expect(types({ text, pinned: [fingerprint(other.blob)] })).toEqual([])
+  })
+
+  it('are that of the file’s key for a pinned fingerprint', () => {
+    expect(types({ text, pinned: [fingerprint(offered.blob)] })).toEqual(['ssh-ed25519'])
+  })
+})
