@@ -1,0 +1,102 @@
+import { RemexError } from '../core/errors.ts'
+import { nearest } from '../core/nearest.ts'
+import { resolveTargets, type TargetHost } from '../core/targets.ts'
+import { problemsOf, unknownKey } from './issues.ts'
+import type { Problem } from './problems.ts'
+import { SECTIONS, type RawPolicy, type RawSettings, type RawVms } from './schema.ts'
+
+/** The three sections as they were written, each of the right form. */
+export interface RawConfig {
+  readonly vms: RawVms
+  readonly settings: RawSettings
+  readonly policy: RawPolicy | undefined
+}
+
+/** The sections of `data`, or everything that is wrong with them. Sections of other programs are not looked at. */
+export function checkConfig(data: unknown): { readonly raw: RawConfig } | { readonly problems: readonly Problem[] } {
+  if (data === null || data === undefined) return wrong({ path: [], what: 'it is empty; expected a section "vms"' })
+  if (typeof data !== 'object' || Array.isArray(data)) return wrong({ path: [], what: 'expected sections, first of all "vms"' })
+  const sections = { ...data } as Readonly<Record<string, unknown>>
+  const problems = misnamedSections(sections)
+  const read = <T>(name: keyof typeof SECTIONS, value: unknown): T | undefined => {
+    const result = SECTIONS[name].safeParse(value, { reportInput: true })
+    if (!result.success) problems.push(...problemsOf(result.error.issues, [name]))
+    return result.success ? (result.data as T) : undefined
+  }
+  const vms = read<RawVms>('vms', sections.vms)
+  // A section of which every line is commented out is null, and means the defaults. An empty policy could mean two things.
+  const settings = read<RawSettings>('remote_execution', sections.remote_execution ?? {})
+  const policy = 'policy' in sections ? read<RawPolicy>('policy', sections.policy) : undefined
+  if (vms) problems.push(...wrongJumps(vms), ...wrongIds(settings, vms), ...wrongTargets(policy, vms))
+  return vms && settings && problems.length === 0 ? { raw: { vms, settings, policy } } : { problems }
+}
+
+const wrong = (problem: Problem): { problems: Problem[] } => ({ problems: [problem] })
+
+/**
+ * A section that is missing while another has nearly its name: with the typo `polciy:` everything would be allowed.
+ */
+function misnamedSections(sections: Readonly<Record<string, unknown>>): Problem[] {
+  const absent = Object.keys(SECTIONS).filter((name) => !(name in sections))
+  const others = Object.keys(sections).filter((name) => !(name in SECTIONS))
+  return others.flatMap((name) => {
+    const meant = name.toLowerCase() === 'policies' && absent.includes('policy') ? 'policy' : nearest(name, absent)
+    const isTypo = meant !== undefined && Math.abs(meant.length - name.length) <= 2
+    return isTypo ? [unknownKey([name], [meant])] : []
+  })
+}
+
+function wrongIds(settings: RawSettings | undefined, vms: RawVms): Problem[] {
+  return (settings?.allowed_vm_ids ?? []).flatMap((id, index) => {
+    if (Object.hasOwn(vms, id)) return []
+    return [{ path: ['remote_execution', 'allowed_vm_ids', index], what: noSuchHost(id, vms) }]
+  })
+}
+
+function noSuchHost(id: string, vms: RawVms): string {
+  const meant = nearest(id, Object.keys(vms))
+  return `${id} is not a host of this file${meant === undefined ? '' : `; did you mean ${meant}?`}`
+}
+
+function wrongJumps(vms: RawVms): Problem[] {
+  return Object.entries(vms).flatMap(([id, { jump }]) => {
+    const path = ['vms', id, 'jump']
+    if (jump === undefined) return []
+    if (!Object.hasOwn(vms, jump)) return looksLikeAddress(jump) ? [] : [{ path, what: `${noSuchHost(jump, vms)} (an address without dots is written user@host or host:22)` }]
+    const way = wayOf(id, vms)
+    return way.at(-1) === id ? [{ path, what: `the jumps go in a circle: ${way.join(' → ')}` }] : []
+  })
+}
+
+const looksLikeAddress = (jump: string): boolean => /[@:.]/.test(jump)
+
+/** The hosts from `start` along their jumps; ends with one that was there before where they go in a circle. */
+function wayOf(start: string, vms: RawVms): string[] {
+  const way = [start]
+  for (let next = vms[start]?.jump; next !== undefined && Object.hasOwn(vms, next); next = vms[next]?.jump) {
+    const isSeen = way.includes(next)
+    way.push(next)
+    if (isSeen) break
+  }
+  return way
+}
+
+function wrongTargets(policy: RawPolicy | undefined, vms: RawVms): Problem[] {
+  const hosts = Object.entries(vms).map(([id, { role = '', groups = [] }]): TargetHost => ({ id, role, groups, state: 'usable' }))
+  return (policy?.rules ?? []).flatMap((rule, ruleIndex) =>
+    (rule.hosts ?? []).flatMap((expression, index) => {
+      const what = targetProblem(expression, hosts)
+      return what === undefined ? [] : [{ path: ['policy', 'rules', ruleIndex, 'hosts', index], what }]
+    }),
+  )
+}
+
+function targetProblem(expression: string, hosts: readonly TargetHost[]): string | undefined {
+  try {
+    resolveTargets(expression, hosts)
+    return undefined
+  } catch (error) {
+    if (error instanceof RemexError) return error.message
+    throw error
+  }
+}

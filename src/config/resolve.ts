@@ -1,0 +1,85 @@
+import { resolve } from 'node:path'
+import { parseDurationMs, type Duration } from '../core/duration.ts'
+import { formatHostKey, parseFingerprint, parseHostKey } from '../core/host-key.ts'
+import type { RawConfig } from './check.ts'
+import { expandHome, stateDir } from './paths.ts'
+import type { RawPolicy, RawSettings, RawVm } from './schema.ts'
+import type { Config, HostConfig, PolicyRule, Settings } from './types.ts'
+
+/** Where relative paths, `~` and defaults come from. */
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv
+  /** Relative paths begin here. */
+  readonly cwd: string
+  readonly home: string
+  /** The login where `ssh_user` is not given. */
+  readonly osUser: string
+}
+
+/** The configuration with all defaults, from sections that were checked. */
+export function resolveConfig(raw: RawConfig, path: string | undefined, around: Surroundings): Config {
+  const hosts = Object.entries(raw.vms).map(([id, vm]) => [id, resolveHost(id, vm, around)] as const)
+  return {
+    path,
+    hosts: new Map(hosts),
+    settings: resolveSettings(raw.settings, around),
+    policy: raw.policy && { rules: raw.policy.rules.map(resolveRule) },
+  }
+}
+
+function resolveHost(id: string, vm: RawVm, around: Surroundings): HostConfig {
+  return {
+    id,
+    name: vm.name ?? '',
+    address: vm.ip.replace(/^\[(.*)\]$/, '$1'),
+    port: vm.ssh_port ?? 22,
+    login: vm.ssh_user ?? around.osUser,
+    role: vm.role ?? '',
+    enabled: vm.enabled ?? true,
+    groups: vm.groups ?? [],
+    hostKeys: asList(vm.host_key ?? []).map(normalHostKey),
+    identityFile: vm.identity_file === undefined ? undefined : pathOf(vm.identity_file, around),
+    jump: vm.jump,
+    engine: vm.engine ?? 'auto',
+    sudo: vm.sudo ?? false,
+  }
+}
+
+function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
+  const state = stateDir(around.env, around.home)
+  return {
+    defaultTimeoutMs: durationMs(raw.default_timeout, 30),
+    defaultRetry: raw.default_retry ?? 3,
+    keyStoragePath: pathOf(raw.key_storage_path ?? '~/.ssh/th_timmy_keys', around),
+    keyStorageConfigured: raw.key_storage_path !== undefined,
+    keyRotationDays: raw.key_rotation_days ?? 90,
+    checksumAlgorithm: raw.checksum_algorithm ?? 'sha256',
+    allowedVmIds: raw.allowed_vm_ids,
+    maxParallel: raw.max_parallel_commands ?? 32,
+    poolSize: raw.connection_pool_size ?? 10,
+    connectTimeoutMs: durationMs(raw.connect_timeout, 10),
+    keepaliveIntervalMs: durationMs(raw.keepalive_interval, 15),
+    maxOutputBytes: raw.max_output_bytes ?? 10 * 1024 * 1024,
+    knownHostsPaths: asList(raw.known_hosts_path ?? [`${state}/known_hosts`, '~/.ssh/known_hosts']).map((path) => pathOf(path, around)),
+    auditPath: pathOf(raw.audit_log_path ?? `${state}/audit`, around),
+    engine: raw.engine ?? 'auto',
+    requirePostQuantum: raw.require_post_quantum ?? false,
+  }
+}
+
+function resolveRule(rule: RawPolicy['rules'][number]): PolicyRule {
+  const { effect, users = [], hosts = [], operations = [], commands = [], shell = false } = rule
+  return { effect, users, hosts, operations, commands, shell }
+}
+
+const durationMs = (given: Duration | undefined, defaultSeconds: number): number => parseDurationMs(given ?? defaultSeconds)
+
+const pathOf = (path: string, { cwd, home }: Surroundings): string => resolve(cwd, expandHome(path, home))
+
+const asList = (value: string | readonly string[]): readonly string[] => (typeof value === 'string' ? [value] : value)
+
+/** The form that comparisons use: no comment, no padding of the base64. */
+function normalHostKey(text: string): string {
+  const key = parseHostKey(text)
+  return key ? formatHostKey(key) : (parseFingerprint(text) ?? text)
+}

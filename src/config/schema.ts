@@ -1,0 +1,163 @@
+import { isIPv4, isIPv6 } from 'node:net'
+import * as z from 'zod/mini'
+import { parseDurationMs } from '../core/duration.ts'
+import { parseFingerprint, parseHostKey } from '../core/host-key.ts'
+import { parseJump } from './jump.ts'
+
+/**
+ * What a configuration file may hold. Every message here is the "expected" of an error, so it completes
+ * "expected …". Nothing is converted: the JSON Schema and the file are about the same values.
+ */
+
+/** A vm id: also a name in target expressions, key file names and file names. */
+export const VM_ID = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
+/** Longer ids would not fit into the file names that are made of them. */
+const LONGEST_ID = 128
+
+const ID_EXPECTED = 'a host id: a letter or digit, then letters, digits, ".", "_" and "-"; not "all"'
+const NO_CONTROL = /^\P{Cc}*$/u
+
+type Fits<T> = (value: T) => boolean
+
+const text = (expected: string, fits: Fits<string>): z.ZodMiniString => z.string(expected).check(z.refine(fits, expected))
+const matching = (expected: string, pattern: RegExp): z.ZodMiniString => z.string(expected).check(z.regex(pattern, expected))
+const flag = (): z.ZodMiniBoolean => z.boolean('true or false')
+
+function integer(min: number, max: number): z.ZodMiniNumber {
+  const expected = `a whole number from ${min} to ${max}`
+  return z.int(expected).check(z.minimum(min, expected), z.maximum(max, expected))
+}
+
+function list<T extends z.ZodMiniType>(element: T, expected: string): z.ZodMiniArray<T> {
+  return z.array(element, expected).check(z.minLength(1, `${expected} with at least one entry`))
+}
+
+function oneOrMore<T extends z.ZodMiniType>(element: T, expected: string): z.ZodMiniUnion<[T, z.ZodMiniArray<T>]> {
+  return z.union([element, list(element, expected)], expected)
+}
+
+function duration(): z.ZodMiniUnion<readonly [z.ZodMiniNumber<number>, z.ZodMiniString<string>]> {
+  const expected = 'a duration of at least 1ms: 500ms, 30s, 5m, 2h, a number of seconds, or none'
+  return z.union([z.number(), z.string()], expected).check(z.refine(isDuration, expected))
+}
+
+function isDuration(value: string | number): boolean {
+  try {
+    return parseDurationMs(value) >= 1
+  } catch {
+    return false
+  }
+}
+
+/** An IP address, with brackets or without, or a host name; nothing that could be read as an option or a list. */
+function isAddress(value: string): boolean {
+  // Asked only where there is a colon: the first call of isIPv6 costs 4 ms.
+  if (value.includes(':')) return isIPv6(value.replace(/^\[(.*)\]$/, '$1'))
+  // Digits and dots that are no IPv4 address are a mistyped one.
+  if (/^[\d.]+$/.test(value)) return isIPv4(value)
+  return /^[\p{L}\p{N}_](?:[\p{L}\p{N}_.-]{0,251}[\p{L}\p{N}_.])?$/u.test(value)
+}
+
+/** `~` and `~/…` are expanded; `~name` is not and would become a directory of that name. */
+const path = (): z.ZodMiniString => text('a path; of "~" only "~/…" is known', (value) => /^\P{Cc}+$/u.test(value) && !/^~[^/]/.test(value))
+const vmId = (): z.ZodMiniString => matching(ID_EXPECTED, VM_ID).check(z.refine((id) => id !== 'all' && id.length <= LONGEST_ID, ID_EXPECTED))
+const engine = (): z.ZodMiniEnum<{ auto: 'auto'; ssh2: 'ssh2'; openssh: 'openssh' }> => z.enum(['auto', 'ssh2', 'openssh'], 'auto, ssh2 or openssh')
+/** Never with a leading "-": logins become arguments of programs. */
+const login = (expected: string): z.ZodMiniString => matching(expected, /^[^\s\p{Cc}-][^\s\p{Cc}]*$/u)
+const plain = (expected: string): z.ZodMiniString => matching(expected, NO_CONTROL)
+
+const hostKey = text(
+  'a SHA256:… fingerprint, or a public key as in a .pub file (type and base64)',
+  (value) => parseFingerprint(value) !== undefined || parseHostKey(value) !== undefined,
+)
+
+const groupName = matching('a group name: letters, digits, ".", "_" and "-"', VM_ID)
+
+/** One entry of `vms:`. */
+const vm = z.strictObject(
+  {
+    name: z.optional(plain('text of one line')),
+    ip: text('an IPv4 or IPv6 address or a host name', isAddress),
+    ssh_port: z.optional(integer(1, 65_535)),
+    ssh_user: z.optional(login('a login name')),
+    role: z.optional(plain('text of one line')),
+    enabled: z.optional(flag()),
+    groups: z.optional(z.array(groupName, 'a list of group names')),
+    host_key: z.optional(oneOrMore(hostKey, 'a SHA256:… fingerprint, or a public key (type and base64), or a list of those')),
+    identity_file: z.optional(path()),
+    jump: z.optional(text('a host of this file, or [user@]host[:port]', (value) => parseJump(value) !== undefined)),
+    engine: z.optional(engine()),
+    sudo: z.optional(z.union([z.boolean(), login('a user name')], 'true, false or a user name')),
+  },
+  'a map of settings with at least "ip"',
+)
+
+/** `vms:`. */
+export const vmsSchema = z
+  .record(vmId(), vm, 'a map of hosts')
+  .check(z.refine((vms) => Object.keys(vms).length > 0, 'at least one host'))
+
+/** `remote_execution:`. */
+export const settingsSchema = z.strictObject(
+  {
+    default_timeout: z.optional(duration()),
+    default_retry: z.optional(integer(1, 100)),
+    key_storage_path: z.optional(path()),
+    key_storage_type: z.optional(z.literal('encrypted_dir', 'encrypted_dir; other kinds of key storage are not in this version')),
+    key_rotation_days: z.optional(integer(1, 36_500)),
+    checksum_algorithm: z.optional(z.literal('sha256', 'sha256')),
+    allowed_vm_ids: z.optional(z.array(vmId(), 'a list of host ids')),
+    max_parallel_commands: z.optional(integer(1, 10_000)),
+    connection_pool_size: z.optional(integer(0, 10_000)),
+    connect_timeout: z.optional(duration()),
+    keepalive_interval: z.optional(duration()),
+    // Beyond 256 MiB the text of a result would not fit into one string of JavaScript.
+    max_output_bytes: z.optional(integer(0, 268_435_456)),
+    known_hosts_path: z.optional(oneOrMore(path(), 'a path or a list of paths')),
+    audit_log_destination: z.optional(z.literal('file', 'file; other destinations of the audit log are not in this version')),
+    audit_log_path: z.optional(path()),
+    engine: z.optional(engine()),
+    require_post_quantum: z.optional(flag()),
+  },
+  'a map of settings',
+)
+
+const patternWord = text('text in which "*" stands alone, for a whole word', (word) => !word.includes('*') || word === '*' || word === '**')
+const pattern = list(patternWord, 'a list of words').check(
+  z.refine((words: readonly string[]) => !words.slice(0, -1).includes('**'), '"**" as the last word only'),
+)
+
+const rule = z.strictObject(
+  {
+    effect: z.enum(['allow', 'deny', 'ask'], 'allow, deny or ask'),
+    users: z.optional(list(login('a user name'), 'a list of user names')),
+    hosts: z.optional(list(z.string('a target expression'), 'a list of target expressions')),
+    operations: z.optional(list(z.enum(['run', 'script', 'upload', 'download'], 'run, script, upload or download'), 'a list of operations')),
+    commands: z.optional(list(pattern, 'a list of commands, each a list of words')),
+    shell: z.optional(flag()),
+  },
+  'a map with at least "effect"',
+)
+
+/** `policy:`. */
+export const policySchema = z.strictObject({ rules: z.array(rule, 'a list of rules') }, 'a map with "rules"')
+
+/** The sections that are Remex's own. All others belong to other programs. */
+export const SECTIONS = { vms: vmsSchema, remote_execution: settingsSchema, policy: policySchema } as const
+
+/** The keys that a map at `path` may have; empty where any are allowed. */
+export function keysAt([section, ...rest]: readonly PropertyKey[]): readonly string[] {
+  if (section === undefined) return Object.keys(SECTIONS)
+  if (section === 'vms') return rest.length === 1 ? Object.keys(vm.shape) : []
+  if (section === 'remote_execution') return Object.keys(settingsSchema.shape)
+  return rest.length === 0 ? Object.keys(policySchema.shape) : Object.keys(rule.shape)
+}
+
+/** `vms:` as it was written. */
+export type RawVms = z.output<typeof vmsSchema>
+/** One entry of {@link RawVms}. */
+export type RawVm = z.output<typeof vm>
+/** `remote_execution:` as it was written. */
+export type RawSettings = z.output<typeof settingsSchema>
+/** `policy:` as it was written. */
+export type RawPolicy = z.output<typeof policySchema>

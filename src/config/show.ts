@@ -1,0 +1,55 @@
+import { stringify } from 'yaml'
+import { formatDurationMs } from '../core/duration.ts'
+import type { Config, HostConfig, PolicyRule, Settings } from './types.ts'
+
+/** The configuration as Remex understood it: YAML with every default filled in, in the form of the file. */
+export function showConfig({ hosts, settings, policy }: Config): string {
+  const vms = Object.fromEntries([...hosts.values()].map((host) => [host.id, showHost(host)]))
+  const shown = { vms, remote_execution: showSettings(settings), ...(policy && { policy: { rules: policy.rules.map(showRule) } }) }
+  // Quoted, `on` and `no` stay text for whoever reads the file by YAML 1.1.
+  return stringify(shown, { compat: 'yaml-1.1', lineWidth: 0, aliasDuplicateObjects: false })
+}
+
+function showHost(host: HostConfig): Record<string, unknown> {
+  return {
+    name: host.name,
+    ip: host.address,
+    ssh_port: host.port,
+    ssh_user: host.login,
+    role: host.role,
+    enabled: host.enabled,
+    groups: host.groups,
+    ...(host.hostKeys.length > 0 && { host_key: host.hostKeys }),
+    ...(host.identityFile !== undefined && { identity_file: host.identityFile }),
+    ...(host.jump !== undefined && { jump: host.jump }),
+    engine: host.engine,
+    sudo: host.sudo,
+  }
+}
+
+function showSettings(settings: Settings): Record<string, unknown> {
+  return {
+    default_timeout: formatDurationMs(settings.defaultTimeoutMs),
+    default_retry: settings.defaultRetry,
+    key_storage_path: settings.keyStoragePath,
+    key_rotation_days: settings.keyRotationDays,
+    checksum_algorithm: settings.checksumAlgorithm,
+    ...(settings.allowedVmIds && { allowed_vm_ids: settings.allowedVmIds }),
+    max_parallel_commands: settings.maxParallel,
+    connection_pool_size: settings.poolSize,
+    connect_timeout: formatDurationMs(settings.connectTimeoutMs),
+    keepalive_interval: formatDurationMs(settings.keepaliveIntervalMs),
+    max_output_bytes: settings.maxOutputBytes,
+    known_hosts_path: settings.knownHostsPaths,
+    audit_log_destination: 'file',
+    audit_log_path: settings.auditPath,
+    engine: settings.engine,
+    require_post_quantum: settings.requirePostQuantum,
+  }
+}
+
+/** Empty lists stand for "any", which a file says by leaving the key out. */
+function showRule({ effect, users, hosts, operations, commands, shell }: PolicyRule): Record<string, unknown> {
+  const lists = Object.entries({ users, hosts, operations, commands }).filter(([, list]) => list.length > 0)
+  return { effect, ...Object.fromEntries(lists), shell }
+}
