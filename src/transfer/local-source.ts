@@ -1,0 +1,101 @@
+import { constants, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { remexError } from '../core/errors.ts'
+import { localError } from './local-side.ts'
+import { baseName, pathBytes, showPath } from './path-name.ts'
+import type { PathName } from './path-name.ts'
+import type { ByteSource } from './pipeline.ts'
+
+/** What an upload sends: a local file, or bytes that are in memory. */
+export type UploadSource = { readonly localPath: PathName } | { readonly data: Uint8Array }
+
+/** A source that is open. */
+export interface OpenSource extends ByteSource {
+  /** For the receipt: the path as given. */
+  readonly label: string
+  /** What it is called inside a target directory; undefined for bytes in memory. */
+  readonly name: Buffer | undefined
+  /** Undefined where it is not known before the end: files of /proc say 0. */
+  readonly sizeBytes: number | undefined
+  /** Permission bits of the source; undefined for bytes in memory. */
+  readonly mode: number | undefined
+  /** Rejects with `TRANSFER_FAILED` when the source changed since it was opened. */
+  assertUnchanged(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Opens `source`, once. Rejects with `LOCAL_NOT_FOUND`, `PERMISSION_DENIED`, and `USAGE` for what is not a regular file.
+ */
+export async function openSource(source: UploadSource): Promise<OpenSource> {
+  return 'data' in source ? memorySource(Buffer.from(source.data.buffer, source.data.byteOffset, source.data.byteLength)) : fileSource(source.localPath)
+}
+
+async function fileSource(localPath: PathName): Promise<OpenSource> {
+  const path = pathBytes(localPath, 'local path')
+  // Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
+    throw localError(error, 'open', path)
+  })
+  try {
+    return await describe(file, path)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function describe(file: FileHandle, path: Buffer): Promise<OpenSource> {
+  const before = await file.stat({ bigint: true })
+  if (!before.isFile()) {
+    const what = before.isDirectory() ? 'a directory' : 'not a regular file'
+    throw remexError('USAGE', `the local ${showPath(path)} is ${what}`, { hint: 'Name a regular file.' })
+  }
+  return {
+    label: path.toString(),
+    name: baseName(path),
+    sizeBytes: before.size === 0n ? undefined : Number(before.size),
+    mode: Number(before.mode) & 0o777,
+    read: (into) => fill(file, into, path),
+    assertUnchanged: async () => {
+      const after = await file.stat({ bigint: true })
+      if (after.size === before.size && after.mtimeNs === before.mtimeNs) return
+      throw remexError('TRANSFER_FAILED', `the local ${showPath(path)} changed while it was read`, {
+        hint: 'Nothing was replaced on the host. Repeat when nobody writes to the file, or send a copy of it.',
+      })
+    },
+    close: () => file.close(),
+  }
+}
+
+/** Reads until `into` is full or the file ends: kernel files give less than is asked for. */
+async function fill(file: FileHandle, into: Buffer, path: Buffer): Promise<number> {
+  let filled = 0
+  try {
+    while (filled < into.length) {
+      const { bytesRead } = await file.read(into, filled, into.length - filled, null)
+      if (bytesRead === 0) break
+      filled += bytesRead
+    }
+  } catch (error) {
+    throw localError(error, 'read', path)
+  }
+  return filled
+}
+
+function memorySource(data: Buffer): OpenSource {
+  let at = 0
+  return {
+    label: '(data)',
+    name: undefined,
+    sizeBytes: data.length,
+    mode: undefined,
+    read: async (into) => {
+      const copied = data.copy(into, 0, at)
+      at += copied
+      return copied
+    },
+    assertUnchanged: async () => {},
+    close: async () => {},
+  }
+}

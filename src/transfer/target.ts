@@ -1,0 +1,83 @@
+import { remexError } from '../core/errors.ts'
+import type { RemexError } from '../core/errors.ts'
+import { baseName, directoryName, endsInSlash, joinPath, showPath } from './path-name.ts'
+import type { FileKind } from './sftp/attributes.ts'
+
+/** What is at a path. */
+export interface Entry {
+  readonly kind: FileKind
+  /** `st_mode`, where it is known. */
+  readonly mode: number | undefined
+}
+
+/** One end of a transfer, as far as finding the target goes. */
+export interface Side {
+  /** For messages: the host's id and a colon, or nothing for this machine. */
+  readonly prefix: string
+  /** What is at `path`, symbolic links followed; null where nothing is. */
+  stat(path: Buffer): Promise<Entry | null>
+  /** What is at `path` itself; null where nothing is. */
+  lstat(path: Buffer): Promise<Entry | null>
+  /** The absolute form of `path` without symbolic links. */
+  realpath(path: Buffer): Promise<Buffer>
+  /** The error for a `directory` that is not there. */
+  missing(directory: Buffer): RemexError
+}
+
+/** Where a file is to go. */
+export interface Target {
+  /** Absolute, symbolic links resolved: replacing it leaves a link to it in place. */
+  readonly path: Buffer
+  readonly directory: Buffer
+  readonly name: Buffer
+  /** What is there now; null where nothing is. */
+  readonly existing: Entry | null
+}
+
+/**
+ * Where a file called `sourceName` goes when a user says `wanted`: as with cp, into it where it is a directory, and to what
+ * a symbolic link points at. Rejects with `REMOTE_NOT_FOUND` or `LOCAL_NOT_FOUND` for a directory that is not there,
+ * `TRANSFER_FAILED` for what a file must not replace (a directory, device, pipe, or a link to nothing), `USAGE` when a name is missing.
+ */
+export async function findTarget(side: Side, wanted: Buffer, sourceName: Buffer | undefined): Promise<Target> {
+  const entry = await look(side, wanted)
+  if (entry?.kind !== 'directory') {
+    if (endsInSlash(wanted)) throw side.missing(wanted)
+    return settle(side, wanted, entry)
+  }
+  if (sourceName === undefined) {
+    throw remexError('USAGE', `${side.prefix}${showPath(wanted)} is a directory, and the source has no file name to put into it`)
+  }
+  const inside = joinPath(wanted, sourceName)
+  return settle(side, inside, await look(side, inside))
+}
+
+/** What is at `path`; a link to nothing counts as the link. */
+async function look(side: Side, path: Buffer): Promise<Entry | null> {
+  const [followed, itself] = await Promise.all([side.stat(path), side.lstat(path)])
+  return followed ?? itself
+}
+
+async function settle(side: Side, path: Buffer, existing: Entry | null): Promise<Target> {
+  const obstacle = existing === null ? undefined : OBSTACLES.get(existing.kind)
+  if (obstacle !== undefined) {
+    throw remexError('TRANSFER_FAILED', `${side.prefix}${showPath(path)} is ${obstacle}`, { hint: 'Name a regular file, or one that is not there yet.' })
+  }
+  const resolved = existing === null ? await resolveNew(side, path) : await side.realpath(path)
+  const name = baseName(resolved)
+  if (name === undefined) throw side.missing(path)
+  return { path: resolved, directory: directoryName(resolved), name, existing }
+}
+
+const OBSTACLES = new Map<FileKind, string>([
+  ['directory', 'a directory'],
+  ['symlink', 'a symbolic link to nothing'],
+  ['other', 'not a regular file'],
+])
+
+async function resolveNew(side: Side, path: Buffer): Promise<Buffer> {
+  const name = baseName(path)
+  const directory = directoryName(path)
+  if (name === undefined) throw side.missing(path)
+  return joinPath(await side.realpath(directory), name)
+}
