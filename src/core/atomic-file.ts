@@ -17,6 +17,7 @@ const CODES: Record<string, ErrorCode> = {
   EROFS: 'PERMISSION_DENIED',
   ENOSPC: 'NO_SPACE',
   EDQUOT: 'NO_SPACE',
+  EFBIG: 'NO_SPACE',
 }
 
 /**

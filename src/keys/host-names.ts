@@ -32,7 +32,6 @@ export function plainName({ address }: HostAddress): string {
 
 /** Throws `USAGE` for an address that could not be written into a known_hosts file without meaning something else. */
 export function refuseUnsafeAddress({ address, port }: HostAddress): void {
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
   const isSafe = !/[\s,*?!|#@[\]\u0000-\u001f\u007f]/.test(address) && address !== ''
   if (isSafe && Number.isInteger(port) && port > 0 && port < 65_536) return
   throw remexError('USAGE', `"${printable(address)}" port ${port} is not an address that a known_hosts file can name`)

@@ -48,7 +48,6 @@ async function storedKey(request: IdentityRequest, context: PassphraseSource): P
 }
 
 function refuseUnsafeId(vmId: string): void {
-  // eslint-disable-next-line no-control-regex -- control characters are what this is about
   if (!/[/\u0000-\u001f\u007f]/.test(vmId) && vmId !== '') return
   throw remexError('CONFIG_INVALID', `the host id "${printable(vmId)}" cannot be part of the name of a key file`, {
     hint: 'Give the host another id under vms:, or set its identity_file.',

@@ -32,6 +32,7 @@ beforeEach(async () => {
   path = join(directory, 'known_hosts')
 })
 
+const about = (text: string): unknown => expect.stringContaining(text)
 const text = (): Promise<string> => readFile(path, 'utf8')
 const modeOf = async (file: string): Promise<number> => (await stat(file)).mode & 0o777
 
@@ -40,7 +41,8 @@ describe('trusting host keys', () => {
     path = join(directory, 'state', 'remex', 'known_hosts')
     expect(await trustHostKeys(path, { ...vm01, keys: [a, rsa] })).toEqual([a, rsa])
     expect(await text()).toBe(`vm01 ${line(a)}\nvm01 ${line(rsa)}\n`)
-    expect(await Promise.all([path, join(directory, 'state'), join(directory, 'state', 'remex')].map(modeOf))).toEqual([0o600, 0o700, 0o700])
+    expect(await modeOf(path)).toBe(0o600)
+    expect(await Promise.all(['state', 'state/remex'].map((name) => modeOf(join(directory, name))))).toEqual([0o700, 0o700])
   })
 
   it('writes names as OpenSSH looks them up', async () => {
@@ -87,7 +89,7 @@ describe('trusting host keys', () => {
   })
 
   it('keeps every other byte, and the mode of the file', async () => {
-    const before = Buffer.concat([Buffer.from(`# caf\xe9\r\n\n  @@ nonsense\0\nvm02 ${line(b)} c\r\n`, 'latin1'), Buffer.of(0xff, 0xfe, 10)])
+    const before = Buffer.from(`# caf\xe9\r\n\n  @@ nonsense\0\nvm02 ${line(b)} c\r\n\xff\xfe\n`, 'latin1')
     await writeFile(path, before)
     await chmod(path, 0o644)
     await trustHostKeys(path, { ...vm01, keys: [a] })
@@ -114,7 +116,7 @@ describe('trusting host keys', () => {
     await writeFile(path, before)
     await expect(trustHostKeys(path, { ...vm01, keys: [b, a] })).rejects.toMatchObject({
       code: 'HOST_KEY_REVOKED',
-      message: expect.stringContaining(`${path}:1`) as unknown,
+      message: about(`${path}:1`),
     })
     expect(await text()).toBe(before)
   })
@@ -193,7 +195,8 @@ describe('forgetting host keys', () => {
         for (const each of hosts) await trustHostKeys(path, { ...each, keys: [a] })
         await forgetHostKeys(path, gone)
         const store = await HostKeyStore.load([path])
-        for (const each of hosts) expect(store.named(each).length).toBe(each.address === gone.address && each.port === gone.port ? 0 : 1)
+        const isGone = (each: typeof gone): boolean => each.address === gone.address && each.port === gone.port
+        for (const each of hosts) expect(store.named(each)).toHaveLength(isGone(each) ? 0 : 1)
       }),
       { numRuns: 25 },
     )
@@ -211,7 +214,8 @@ describe('processes that enrol at once', () => {
 
   /** Key `number` of `process`: any 32 bytes are an Ed25519 key as far as a known_hosts file goes. */
   function numberedKey(process: number, number: number): HostKey | undefined {
-    return hostKeyFromBlob(Buffer.concat([wireString(Buffer.from('ssh-ed25519')), wireString(Buffer.alloc(32, process * KEYS_EACH + number))]))
+    const fields = [Buffer.from('ssh-ed25519'), Buffer.alloc(32, process * KEYS_EACH + number)]
+    return hostKeyFromBlob(Buffer.concat(fields.map(wireString)))
   }
 
   const PROGRAM = `

@@ -47,6 +47,8 @@ async function failure(request: Partial<IdentityRequest> = {}, context: Partial<
   throw new Error('there is an identity where none is expected')
 }
 
+const about = (text: string): unknown => expect.stringContaining(text)
+
 async function put(name: string, text = plain.privateKey, mode = 0o600): Promise<string> {
   const path = join(directory, name)
   await writeFile(path, text)
@@ -107,19 +109,19 @@ describe('without a key', () => {
   it('says that SSH_AUTH_SOCK leads nowhere', async () => {
     for (const path of [join(directory, 'nowhere'), await put('a-file'), directory]) {
       const error = await failure({}, { env: { SSH_AUTH_SOCK: path } })
-      expect(error).toMatchObject({ code: 'KEY_NOT_FOUND', message: expect.stringContaining('SSH_AUTH_SOCK does not lead to an agent') as unknown })
+      expect(error).toMatchObject({ code: 'KEY_NOT_FOUND', message: about('SSH_AUTH_SOCK does not lead to an agent') })
     }
   })
 
   it('names the identity_file that is not there', async () => {
     const identityFile = join(directory, 'nowhere')
-    expect(await failure({ identityFile })).toMatchObject({ code: 'KEY_NOT_FOUND', message: expect.stringContaining(identityFile) as unknown })
+    expect(await failure({ identityFile })).toMatchObject({ code: 'KEY_NOT_FOUND', message: about(identityFile) })
   })
 
   it('refuses a configured directory that is not there, even with an agent', async () => {
     const keyStoragePath = join(directory, 'none')
     const error = await failure({ keyStoragePath }, { env: { SSH_AUTH_SOCK: socketPath } })
-    expect(error).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining(keyStoragePath) as unknown })
+    expect(error).toMatchObject({ code: 'KEY_UNUSABLE', message: about(keyStoragePath) })
   })
 
   it('refuses a key directory that is a file, configured or not', async () => {
@@ -135,7 +137,8 @@ describe('without a key', () => {
 })
 
 describe('a key file', () => {
-  it.each([0o640, 0o604, 0o644, 0o660, 0o601, 0o610, 0o602, 0o777])('of mode %o is refused, with the mode and how to mend it', async (mode) => {
+  const open = [0o640, 0o604, 0o644, 0o660, 0o601, 0o610, 0o602, 0o777]
+  it.each(open)('of mode %o is refused, with the mode and how to mend it', async (mode) => {
     const path = await put('id_ed25519_vm01', plain.privateKey, mode)
     const error = await failure()
     expect(error.code).toBe('KEY_UNUSABLE')
@@ -150,12 +153,12 @@ describe('a key file', () => {
 
   it('that a link leads to is the one that is checked', async () => {
     await symlink(await put('elsewhere', plain.privateKey, 0o644), join(directory, 'id_ed25519_vm01'))
-    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('mode 0644') as unknown })
+    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: about('mode 0644') })
   })
 
   it.skipIf(!isRoot)('of another user is refused (only root can give files away)', async () => {
     await chown(await put('id_ed25519_vm01'), 65_534, 65_534)
-    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('belongs to user 65534') as unknown })
+    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: about('belongs to user 65534') })
   })
 
   it('that fails its checks is not passed over for another key or the agent', async () => {
@@ -167,16 +170,16 @@ describe('a key file', () => {
   it('whose link leads nowhere is not passed over', async () => {
     await symlink(join(directory, 'nowhere'), join(directory, 'id_ed25519_vm01'))
     await put('id_rsa_vm01')
-    expect(await failure()).toMatchObject({ code: 'KEY_NOT_FOUND', message: expect.stringContaining('id_ed25519_vm01') as unknown })
+    expect(await failure()).toMatchObject({ code: 'KEY_NOT_FOUND', message: about('id_ed25519_vm01') })
   })
 
   it('that is a directory, a FIFO or a loop of links is refused and not waited for', async () => {
     const path = join(directory, 'id_ed25519_vm01')
     await mkdir(path, { mode: 0o700 })
-    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('not a regular file') as unknown })
+    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: about('not a regular file') })
     await rm(path, { recursive: true })
     await promisify(execFile)('mkfifo', ['-m', '600', path])
-    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('not a regular file') as unknown })
+    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: about('not a regular file') })
     await rm(path)
     await symlink(path, path)
     expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE' })
@@ -184,13 +187,13 @@ describe('a key file', () => {
 
   it('of more than 64 KiB is refused', async () => {
     await truncate(await put('id_ed25519_vm01', ''), 65_537)
-    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('larger than 64 KiB') as unknown })
+    expect(await failure()).toMatchObject({ code: 'KEY_UNUSABLE', message: about('larger than 64 KiB') })
   })
 
   it('that is the public key by mistake is named as that', async () => {
     const identityFile = await put('id.pub', `${plain.publicKey}\n`)
     const error = await failure({ identityFile })
-    expect(error).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('it is a public key') as unknown })
+    expect(error).toMatchObject({ code: 'KEY_UNUSABLE', message: about('it is a public key') })
     expect(error.hint).toContain('.pub')
   })
 
@@ -212,7 +215,8 @@ describe('an encrypted key', () => {
     asked.push(label)
     return Promise.resolve(new Secret('typed'))
   }
-  const passphraseOf = ([identity]: readonly Identity[]): string | undefined => (identity?.kind === 'key' ? identity.passphrase?.reveal() : undefined)
+  const passphraseOf = ([identity]: readonly Identity[]): string | undefined =>
+    identity?.kind === 'key' ? identity.passphrase?.reveal() : undefined
   beforeEach(() => {
     asked.length = 0
   })
@@ -234,7 +238,7 @@ describe('an encrypted key', () => {
   it('without either is refused, and both ways are named', async () => {
     await put('id_ed25519_vm01', encrypted.privateKey)
     const error = await failure()
-    expect(error).toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('encrypted') as unknown })
+    expect(error).toMatchObject({ code: 'KEY_UNUSABLE', message: about('encrypted') })
     expect(error.hint).toMatch(/terminal.*REMEX_KEY_PASSPHRASE/)
   })
 

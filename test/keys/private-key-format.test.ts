@@ -20,7 +20,8 @@ const putty = (encryption: string): string => `PuTTY-User-Key-File-2: ssh-ed2551
 /** An OpenSSH private key file with these strings at its beginning; only its public part is sound. */
 function openssh(cipher: string, publicBlob: Buffer): string {
   const fields = [cipher, 'none', ''].map((text) => wireString(Buffer.from(text)))
-  const blob = Buffer.concat([Buffer.from('openssh-key-v1\0'), ...fields, Buffer.of(0, 0, 0, 1), wireString(publicBlob), wireString(Buffer.alloc(64))])
+  const keys = [Buffer.of(0, 0, 0, 1), wireString(publicBlob), wireString(Buffer.alloc(64))]
+  const blob = Buffer.concat([Buffer.from('openssh-key-v1\0'), ...fields, ...keys])
   const lines = blob.toString('base64').match(/.{1,70}/g) ?? []
   return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines.join('\n')}\n-----END OPENSSH PRIVATE KEY-----\n`
 }
