@@ -21,20 +21,36 @@ function connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connectio
   return attempt.within(() => establish(attempt, target))
 }
 
-async function establish(attempt: Attempt, target: ConnectTarget): Promise<Connection> {
+/**
+ * Where only a fingerprint is known, the type of its key is not, and the host may show another of its keys first.
+ * So a host that is not recognised by one key is asked for its others, each on a new connection, before it counts as changed.
+ */
+async function establish(attempt: Attempt, target: ConnectTarget, refused: readonly string[] = []): Promise<Connection> {
+  const shown: string[] = [...refused]
+  const verifyHostKey = (key: HostKey): void => {
+    shown.push(key.type)
+    target.verifyHostKey(key)
+  }
+  const hostKeyAlgorithms = hostKeyOrder(target.knownHostKeyTypes).filter((algorithm) => !refused.includes(keyTypeOf(algorithm)))
+  try {
+    return await logIn(attempt, { ...target, verifyHostKey }, hostKeyAlgorithms)
+  } catch (error) {
+    const hasOthers = hostKeyAlgorithms.some((algorithm) => !shown.includes(keyTypeOf(algorithm)) && attempt.transcript.offer?.hostKey.includes(algorithm))
+    const mayBeKnown = target.knownHostKeyTypes.length === 0 && target.stream === undefined
+    if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayBeKnown && hasOthers)) throw error
+  }
+  return establish(attempt, target, shown)
+}
+
+async function logIn(attempt: Attempt, target: ConnectTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Connection> {
   // The network is slow and so is loading ssh2, so both go on at once. An unusable key is told before an unreachable host.
   const { stream, open } = attempt.dial(target)
   const ssh2 = await loadSsh2()
   const offers = await prepareOffers(ssh2, target)
   await open
-  const { client, info } = await attempt.shake({
-    ssh2,
-    stream,
-    hostKeyAlgorithms: hostKeyOrder(target.knownHostKeyTypes),
-    verifyHostKey: target.verifyHostKey,
-    login: { name: target.login, attempts: new Login(target, offers) },
-    keepaliveIntervalMs: target.keepaliveIntervalMs,
-  })
+  const { verifyHostKey, keepaliveIntervalMs } = target
+  const login = { name: target.login, attempts: new Login(target, offers) }
+  const { client, info } = await attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey, login, keepaliveIntervalMs })
   return new Ssh2Connection({ client, info, stream, target })
 }
 
