@@ -6,7 +6,8 @@ const common = { testTimeout: 30_000, hookTimeout: 30_000 }
 export default defineConfig({
   test: {
     projects: [
-      { test: { ...common, name: 'house', include: ['test/house/**/*.test.ts'] } },
+      // One worker for all, because loading the TypeScript compiler takes longer than every test here.
+      { test: { ...common, name: 'house', include: ['test/house/**/*.test.ts'], maxWorkers: 1, isolate: false } },
       { test: { ...common, name: 'main', include: ['test/**/*.test.ts'], exclude: ['test/house/**'] } },
     ],
   },
