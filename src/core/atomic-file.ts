@@ -92,11 +92,15 @@ async function replace(target: string, write: (file: FileHandle) => Promise<void
 
 async function fill(file: FileHandle, what: { data: string | Uint8Array; mode: number; old: Stats | undefined }): Promise<void> {
   await file.writeFile(what.data)
-  const { old } = what
-  // Only root may give a file away; for anyone else the new file is their own, as with an editor.
-  if (old && old.uid !== process.getuid?.()) await file.chown(old.uid, old.gid).catch(() => {})
+  if (what.old) await keepOwner(file, what.old)
   await file.chmod(what.mode)
   await file.sync()
+}
+
+/** Only root may give a file away, and a group only to its members; for anyone else the new file is their own, as with an editor. */
+async function keepOwner(file: FileHandle, old: Stats): Promise<void> {
+  const { uid, gid } = await file.stat()
+  if (old.uid !== uid || old.gid !== gid) await file.chown(old.uid, old.gid).catch(() => {})
 }
 
 /**

@@ -8,6 +8,9 @@ import { lookupName, namesWithout, refuseUnsafeAddress, type HostAddress } from 
 import { knownHostsLines } from './known-hosts-line.ts'
 import { HostKeyStore, MAX_KNOWN_HOSTS_BYTES, readKnownHosts, type KnownHostKey } from './known-hosts.ts'
 
+/** Longer than the default: a whole fleet may enrol at once, one after the other. */
+const LOCK_TIMEOUT_MS = 30_000
+
 /** A host and the keys to trust for it. */
 export interface HostKeyEnrolment extends HostAddress {
   readonly keys: readonly HostKey[]
@@ -65,7 +68,7 @@ async function changeKnownHosts<T>(path: string, change: (text: string) => Chang
       refuseTooLarge(text, path)
       if (text !== (old?.text ?? '')) await writeFileAtomic(target, Buffer.from(text, 'latin1'), { mode: old?.mode ?? 0o600 })
       return result
-    })
+    }, { timeoutMs: LOCK_TIMEOUT_MS })
   } catch (error) {
     throw localFileError(error, path)
   }

@@ -21,6 +21,13 @@ export interface KnownHostKey extends Place {
   readonly key: HostKey
 }
 
+/** A known key as a person compares it. */
+export interface KnownFingerprint extends Place {
+  readonly type: string
+  /** `SHA256:…` */
+  readonly fingerprint: string
+}
+
 /** What the known_hosts files say of a key that a host shows. */
 export type HostKeyVerdict =
   /** The line has this very key. */
@@ -28,7 +35,7 @@ export type HostKeyVerdict =
   /** No line has a key for the host. `certAuthorities` are lines for it that only an engine with host certificates can use. */
   | { readonly kind: 'unknown'; readonly certAuthorities: readonly Place[] }
   /** Only other keys are known: those of the same type first. */
-  | { readonly kind: 'changed'; readonly known: readonly KnownHostKey[] }
+  | { readonly kind: 'changed'; readonly known: readonly KnownFingerprint[] }
   /** The line is marked @revoked and has this very key. */
   | ({ readonly kind: 'revoked' } & Place)
 
@@ -81,7 +88,8 @@ export class HostKeyStore {
     // What is known of port 22 only is another server's key, perhaps: it can vouch for this one, not speak against it.
     const others = this.named(host)
     if (others.length === 0) return { kind: 'unknown', certAuthorities: this.#marked('cert-authority', lookupName(host)).map(placeOf) }
-    return { kind: 'changed', known: [...others.filter(isOfType(key.type, true)), ...others.filter(isOfType(key.type, false))] }
+    const sameTypeFirst = [...others.filter(isOfType(key.type, true)), ...others.filter(isOfType(key.type, false))]
+    return { kind: 'changed', known: sameTypeFirst.map(fingerprintOf) }
   }
 
   /** Types of the keys that are known for the host and not revoked, in the order of the files, each once. */
@@ -166,7 +174,6 @@ function isOfType(type: string, wanted: boolean): (known: KnownHostKey) => boole
   return ({ key }) => (key.type === type) === wanted
 }
 
-/** The key as messages show it: `ssh-ed25519 SHA256:… (/home/ada/.ssh/known_hosts:3)`. */
-export function describeKnownKey({ key, file, line }: KnownHostKey): string {
-  return `${printable(key.type)} ${fingerprint(key.blob)} (${printable(file)}:${line})`
+function fingerprintOf({ key, file, line }: KnownHostKey): KnownFingerprint {
+  return { type: key.type, fingerprint: fingerprint(key.blob), file, line }
 }

@@ -3,7 +3,7 @@ import { fingerprint, type HostKey } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
 import { quoteWord } from '../core/quote.ts'
 import type { HostAddress } from './host-names.ts'
-import { describeKnownKey, type HostKeyStore, type HostKeyVerdict, type KnownHostKey, type Place } from './known-hosts.ts'
+import type { HostKeyStore, HostKeyVerdict, KnownFingerprint, Place } from './known-hosts.ts'
 import { parsePinnedHostKey, type PinnedHostKey } from './pinned-host-key.ts'
 
 /** A host, and what vouches for its key. */
@@ -86,10 +86,10 @@ function malformedNote({ malformed: { count, first } }: HostKeyStore): string {
   return ` (lines that cannot be understood are skipped: ${place(first)}${rest})`
 }
 
-function changed(expected: HostKeyExpectation, key: HostKey, known: readonly KnownHostKey[]): RemexError {
+function changed(expected: HostKeyExpectation, key: HostKey, known: readonly KnownFingerprint[]): RemexError {
   const vm = word(expected.vmId)
   const renew = `remex hosts forget ${vm}, then remex hosts trust ${vm} --fingerprint ${fingerprint(key.blob)}`
-  return remexError('HOST_KEY_CHANGED', `${showing(expected, key)}, but known is ${list(known, describeKnownKey)}`, {
+  return remexError('HOST_KEY_CHANGED', `${showing(expected, key)}, but known is ${list(known, describe)}`, {
     hint: `Somebody may be in between: find out why before anything else. If the change is meant: ${renew}`,
     vmId: expected.vmId,
   })
@@ -97,6 +97,11 @@ function changed(expected: HostKeyExpectation, key: HostKey, known: readonly Kno
 
 function revoked(expected: HostKeyExpectation, key: HostKey, line: Place): RemexError {
   return remexError('HOST_KEY_REVOKED', `${showing(expected, key)}, which ${place(line)} marks as @revoked`, { vmId: expected.vmId })
+}
+
+/** `ssh-ed25519 SHA256:… (/home/ada/.ssh/known_hosts:3)` */
+function describe(known: KnownFingerprint): string {
+  return `${printable(known.type)} ${known.fingerprint} (${place(known)})`
 }
 
 function showing({ vmId, address, port }: HostKeyExpectation, key: HostKey): string {
@@ -111,7 +116,7 @@ function word(vmId: string): string {
   return printable(quoteWord(vmId))
 }
 
-function list<T>(items: readonly T[], describe: (item: T) => string): string {
+function list<T>(items: readonly T[], show: (item: T) => string): string {
   const more = items.length - MAX_SHOWN
-  return items.slice(0, MAX_SHOWN).map(describe).join(', ') + (more > 0 ? ` and ${more} more` : '')
+  return items.slice(0, MAX_SHOWN).map(show).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
