@@ -76,7 +76,10 @@ async function* selected(log: FileHandle, wanted: (record: AuditRecord) => boole
 }
 
 async function* newest(records: AsyncIterable<AuditRecord>, limit: number): AsyncGenerator<AuditRecord> {
-  if (limit === Infinity) return yield* records
+  if (limit === Infinity) {
+    yield* records
+    return
+  }
   const kept: AuditRecord[] = []
   for await (const record of records) {
     kept.push(record)

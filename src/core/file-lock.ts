@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
-import { hostname } from 'node:os'
+import { readlinkSync, rmSync, symlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from './atomic-file.ts'
 import { RemexError } from './errors.ts'
+import { formatOwner, isGone, ourselves, parseOwner, type LockOwner } from './lock-owner.ts'
 import { printable } from './printable.ts'
 
 /** How a lock is waited for. */
@@ -23,7 +23,7 @@ export class LockTimeoutError extends RemexError {
   /** The process that holds it; undefined where what lies there is not a lock of ours. */
   readonly holderPid: number | undefined
 
-  constructor(path: string, timeoutMs: number, holder: Owner | undefined) {
+  constructor(path: string, timeoutMs: number, holder: LockOwner | undefined) {
     const who = holder ? `process ${holder.pid} on ${holder.host} holds it` : 'what lies there is not a lock that Remex made'
     super('INTERNAL', `no lock on ${printable(path)} within ${timeoutMs} ms: ${who}`, {
       hint: 'Wait for that process to end, then repeat. If it is certain that it is gone, remove the file that is named.',
@@ -31,16 +31,6 @@ export class LockTimeoutError extends RemexError {
     this.path = path
     this.holderPid = holder?.pid
   }
-}
-
-/** Who holds a lock, as the target of its symbolic link says. */
-interface Owner {
-  readonly host: string
-  /** Kernel boot, pid namespace and start time of the process; `-` on systems without /proc. */
-  readonly boot: string
-  readonly namespace: string
-  readonly start: string
-  readonly pid: number
 }
 
 /** A wish to hold one lock: it knows its path, when it gives up, and the name it would hold it under. */
@@ -61,7 +51,7 @@ const lines = new Map<string, Promise<void>>()
  * the holder is gone and takes it. It is a symbolic link, which is made atomically and names its owner; its directory
  * must exist. It does not nest: `work` must not ask for the same path again.
  *
- * A holder on another host name, or in another pid namespace, cannot be proven gone and is waited for.
+ * A holder on another machine, or in another pid namespace, cannot be proven gone and is waited for.
  * Without /proc (macOS) a process that got the dead holder's pid is taken for it.
  *
  * Rejects with what `work` rejects with, with {@link LockTimeoutError}, or with the system error of a path where no
@@ -78,9 +68,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>, opti
 }
 
 function claimOf(path: string, timeoutMs: number): Claim {
-  const { host, boot, namespace, start, pid } = ourselves()
-  // The random part tells two holds by one process apart.
-  const target = ['remex', host, boot, namespace, start, pid, randomBytes(6).toString('hex')].join(':')
+  const target = formatOwner(ourselves(), randomBytes(6).toString('hex'))
   return { path, timeoutMs, deadlineMs: performance.now() + timeoutMs, target }
 }
 
@@ -144,7 +132,7 @@ function linked(claim: Claim): boolean {
 }
 
 /** What lies at `path`: undefined for nothing, `owner` undefined for something that is not a lock of ours. */
-function holderOf(path: string): { readonly target: string; readonly owner: Owner | undefined } | undefined {
+function holderOf(path: string): { readonly target: string; readonly owner: LockOwner | undefined } | undefined {
   const target = linkTarget(path)
   return target === undefined ? undefined : { target, owner: parseOwner(target) }
 }
@@ -171,64 +159,4 @@ async function breakLock(claim: Claim, staleTarget: string): Promise<void> {
 /** Removes the lock only while it is that very hold: a lock that somebody else took meanwhile stays. */
 function removeLink(path: string, target: string): void {
   if (linkTarget(path) === target) rmSync(path, { force: true })
-}
-
-function parseOwner(target: string): Owner | undefined {
-  const [mark, host, boot, namespace, start, pid, nonce, more] = target.split(':')
-  if (mark !== 'remex' || !host || !boot || !namespace || !start || !nonce || more !== undefined) return undefined
-  if (!/^[1-9]\d{0,9}$/.test(pid ?? '')) return undefined
-  return { host, boot, namespace, start, pid: Number(pid) }
-}
-
-/** Only where it is proven: the machine was started anew, no such process is there, or another one has its pid. */
-function isGone(owner: Owner): boolean {
-  const self = ourselves()
-  if (owner.host !== self.host) return false
-  if (owner.boot !== self.boot) return owner.boot !== '-' && self.boot !== '-'
-  if (owner.namespace !== self.namespace) return false
-  if (!processExists(owner.pid)) return true
-  const stat = parseStat(factOf(() => readFileSync(`/proc/${owner.pid}/stat`, 'latin1')))
-  // Not readable: another user's process under hidepid, or no /proc at all. It exists, and that is all we know.
-  if (!stat || owner.start === '-') return false
-  return stat.start !== owner.start || stat.ended
-}
-
-/** Signal 0 only asks. EPERM: it is there and another user's. */
-function processExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return errorCode(error) !== 'ESRCH'
-  }
-}
-
-/**
- * Start time in clock ticks since boot, and whether nothing of the process runs any more: a zombie whose last thread
- * is the one that waits to be reaped; while others are left, one may still be inside a write.
- * Source: proc_pid_stat(5), fields 3, 20 and 22; the name in field 2 may hold spaces and parentheses.
- */
-function parseStat(text: string): { readonly start: string; readonly ended: boolean } | undefined {
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  const [state, threads, start] = [fields[0], fields[17], fields[19]]
-  if (!state || !threads || !start) return undefined
-  return { start, ended: 'ZX'.includes(state) && Number(threads) <= 1 }
-}
-
-function ourselves(): Owner {
-  return {
-    host: encodeURIComponent(hostname()) || '-',
-    boot: factOf(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()),
-    namespace: factOf(() => readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')),
-    start: factOf(() => parseStat(readFileSync('/proc/self/stat', 'latin1'))?.start),
-    pid: process.pid,
-  }
-}
-
-function factOf(read: () => string | undefined): string {
-  try {
-    return read() || '-'
-  } catch {
-    return '-'
-  }
 }

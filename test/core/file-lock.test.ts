@@ -152,7 +152,8 @@ describe('withFileLock among processes', () => {
 })
 
 describe('a lock that was left behind', () => {
-  const PROVABLY_GONE: [string, Partial<Record<'boot' | 'start', string>>][] = [
+  const PROVABLY_GONE: [string, Partial<Record<'host' | 'boot' | 'start', string>>][] = [
+    ['the machine has another name by now, and its pid belongs to another process', { host: 'before', start: '1' }],
     ['its pid belongs to a process that started at another time', { start: '1' }],
     ['the machine was started anew since', { boot: '00000000-0000-0000-0000-000000000000' }],
   ]
@@ -170,7 +171,7 @@ describe('a lock that was left behind', () => {
   })
 
   const NOT_PROVABLE: [string, (own: Awaited<ReturnType<typeof ownTarget>>, dead: string) => string[]][] = [
-    ['its holder was on another machine', (own, dead) => [own.mark, 'elsewhere', own.boot, own.namespace, own.start, dead, own.nonce]],
+    ['its holder was on another machine', (own, dead) => [own.mark, 'elsewhere', 'other-boot', own.namespace, own.start, dead, own.nonce]],
     ['its holder was in another pid namespace', (own, dead) => [own.mark, own.host, own.boot, '1', own.start, dead, own.nonce]],
     ['its holder is this very process', (own) => [own.mark, own.host, own.boot, own.namespace, own.start, own.pid, own.nonce]],
     ['its start time is not known', (own) => [own.mark, own.host, own.boot, own.namespace, '-', own.pid, own.nonce]],
