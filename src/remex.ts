@@ -48,8 +48,8 @@ export class Remex implements AsyncDisposable {
     this.#pool = new ConnectionPool(config.settings.poolSize)
     const { hosts, settings } = config
     const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), env, askPassphrase }
-    const shared = { config, audit: this.#audit, user: this.user, osUser }
-    this.#dispatcher = new Dispatcher({ ...shared, sessions })
+    const shared = { config, audit: this.#audit, user: this.user }
+    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions })
     this.trust = new HostTrust({ ...shared, engine })
   }
 

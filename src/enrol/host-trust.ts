@@ -13,7 +13,6 @@ export interface EnrolRuntime {
   readonly engine: Engine
   readonly audit: () => Promise<AuditLog>
   readonly user: string
-  readonly osUser: string
 }
 
 /** A key that a host shows, with what is known of it. Nothing is proven by its being shown. */
@@ -88,9 +87,9 @@ export class HostTrust {
   }
 
   async #recorded<T>(event: string, host: HostConfig, work: (path: string) => Promise<{ keys: T; shown: readonly HostKey[] }>): Promise<T> {
-    const { config, user, osUser } = this.#runtime
+    const { config, user } = this.#runtime
     const audit = await this.#runtime.audit()
-    const who = { user_id: user, os_user: osUser, vm_id: host.id, address: host.address, login: host.login, operation: event }
+    const who = { user_id: user, vm_id: host.id, address: host.address, login: host.login, operation: event }
     const entry = await audit.begin(who)
     try {
       const { keys, shown } = await work(config.settings.knownHostsPaths[0] ?? '')

@@ -1,4 +1,4 @@
-import type { AuditLog, FinishFields } from '../audit/log.ts'
+import type { AuditLog, BeginFields, FinishFields } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
 import { cancelledError } from '../core/abort.ts'
 import { formatDurationMs } from '../core/duration.ts'
@@ -157,7 +157,7 @@ export class Dispatcher {
     try {
       const audit = await this.#runtime.audit()
       const host = await this.#admit(vmId, gate, audit)
-      const entry = await audit.begin({ ...this.#who(host, gate), ...gate.description.fields, secrets: gate.description.secrets })
+      const entry = await audit.begin({ ...this.#who(vmId, gate), ...gate.description.fields, secrets: gate.description.secrets })
       const session = new Session(host, this.#runtime.sessions)
       result = await this.#perform(session, gate, (fields) => audit.finish(entry, fields))
       await audit.finish(entry, gate.finish(result, session.connection))
@@ -191,19 +191,17 @@ export class Dispatcher {
       throw remexError('POLICY_DENIED', `the policy does not allow ${operation} on ${vmId}: ${decision.reason}`, { vmId })
     } catch (error) {
       const known = asRemexError(error)
-      const who = this.#who(config.hosts.get(vmId), gate, vmId)
-      await audit.note('denied', { ...who, ...fields, secrets, status: 'error', error_code: known.code, reason: known.message })
+      await audit.note('denied', { ...this.#who(vmId, gate), ...fields, secrets, status: 'error', error_code: known.code, reason: known.message })
       throw error
     }
   }
 
-  #who<R>(host: HostConfig | undefined, { description, runId }: Gate<R>, vmId = host?.id): Record<string, string | number> {
+  #who<R>(vmId: string, { description, runId }: Gate<R>): Pick<BeginFields, 'user_id' | 'vm_id' | 'operation' | 'run_id' | 'address' | 'login'> {
+    const host = this.#runtime.config.hosts.get(vmId)
     return {
       run_id: runId,
       user_id: this.#runtime.user,
-      os_user: this.#runtime.osUser,
-      pid: process.pid,
-      ...(vmId === undefined ? {} : { vm_id: vmId }),
+      vm_id: vmId,
       ...(host ? { address: host.address, login: host.login } : {}),
       operation: description.operation,
     }

@@ -14,6 +14,11 @@ export function killScript(runId: string, graceMs: number): string {
 }
 
 const TICK_MS = 50
+/**
+ * One pass finds the children of what the pass before found; mostly one is enough, because a child has a higher
+ * pid than its parent. A tree that forks all the time would give every pass something new.
+ */
+const PASSES = 3
 /** How often KILL is repeated for trees that fork while they are being ended. */
 const KILL_ROUNDS = 40
 
@@ -27,9 +32,9 @@ scan() {
     f=\${f#/proc/}; live="$live\${f%/environ} "
   done
   [ "$live" = ' ' ] && [ "$seen" = ' ' ] && return
-  more=1
-  while [ $more = 1 ]; do
-    more=0; alive=' '
+  more=1; pass=0
+  while [ $more = 1 ] && [ $pass -lt ${PASSES} ]; do
+    more=0; alive=' '; pass=$((pass+1))
     for f in /proc/[0-9]*/stat; do
       read -r line 2>/dev/null < "$f" || continue
       p=\${line%% *}
@@ -48,6 +53,7 @@ scan() {
   for p in $live; do case $seen in *" $p "*) ;; *) seen="$seen$p ";; esac; done
 }
 send() {
+  kill -$1 $live 2>/dev/null && return
   for p in $live; do
     kill -$1 $p 2>/dev/null || { [ -d /proc/$p ] && sudo -n kill -$1 $p 2>/dev/null; }
   done
