@@ -1,7 +1,7 @@
 import { RemexError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { resolveTargets, type TargetHost } from '../core/targets.ts'
-import { problemsOf, unknownKey } from './issues.ts'
+import { problemsOf } from './issues.ts'
 import type { Problem } from './problems.ts'
 import { SECTIONS, type RawPolicy, type RawSettings, type RawVms } from './schema.ts'
 
@@ -17,7 +17,7 @@ export function checkConfig(data: unknown): { readonly raw: RawConfig } | { read
   if (data === null || data === undefined) return wrong({ path: [], what: 'it is empty; expected a section "vms"' })
   if (typeof data !== 'object' || Array.isArray(data)) return wrong({ path: [], what: 'expected sections, first of all "vms"' })
   const sections = { ...data } as Readonly<Record<string, unknown>>
-  const problems = misnamedSections(sections)
+  const problems = [...misnamedSections(sections), ...droppedHosts(sections.vms)]
   const read = <T>(name: keyof typeof SECTIONS, value: unknown): T | undefined => {
     const result = SECTIONS[name].safeParse(value, { reportInput: true })
     if (!result.success) problems.push(...problemsOf(result.error.issues, [name]))
@@ -31,6 +31,12 @@ export function checkConfig(data: unknown): { readonly raw: RawConfig } | { read
   return vms && settings && problems.length === 0 ? { raw: { vms, settings, policy } } : { problems }
 }
 
+/** The schema passes over a key of this name in silence, and the host would be missing. */
+function droppedHosts(vms: unknown): Problem[] {
+  if (typeof vms !== 'object' || vms === null || !Object.hasOwn(vms, '__proto__')) return []
+  return [{ path: ['vms', '__proto__'], isKey: true, what: 'expected a host id' }]
+}
+
 const wrong = (problem: Problem): { problems: Problem[] } => ({ problems: [problem] })
 
 /**
@@ -42,7 +48,7 @@ function misnamedSections(sections: Readonly<Record<string, unknown>>): Problem[
   return others.flatMap((name) => {
     const meant = name.toLowerCase() === 'policies' && absent.includes('policy') ? 'policy' : nearest(name, absent)
     const isTypo = meant !== undefined && Math.abs(meant.length - name.length) <= 2
-    return isTypo ? [unknownKey([name], [meant])] : []
+    return isTypo ? [{ path: [name], isKey: true, what: `unknown key; did you mean ${meant}?` }] : []
   })
 }
 

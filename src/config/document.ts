@@ -79,7 +79,8 @@ function locateIn(document: Document, lineCounter: LineCounter, { path, isKey }:
     offset = step.offset
     node = resolved(document, step.value)
   }
-  return lineCounter.linePos(!isKey && isScalar(node) && node.range && node.source !== '' ? node.range[0] : offset)
+  if (isKey || !isScalar(node) || (node.type === 'PLAIN' && node.source === '')) return lineCounter.linePos(offset)
+  return lineCounter.linePos(node.range?.[0] ?? offset)
 }
 
 function stepInto(node: Node | undefined, segment: PropertyKey): { offset: number; value: unknown } | undefined {

@@ -31,7 +31,8 @@ function problemsOfIssue(issue: Issue, path: readonly PropertyKey[]): Problem[] 
 }
 
 /** A key that is not known, with the nearest that is. */
-export function unknownKey(path: readonly PropertyKey[], known = keysAt(path.slice(0, -1))): Problem {
+function unknownKey(path: readonly PropertyKey[]): Problem {
+  const known = keysAt(path.slice(0, -1))
   const meant = nearest(String(path.at(-1)), known)
   return { path, isKey: true, what: `unknown key${meant === undefined ? `; known here: ${known.join(', ')}` : `; did you mean ${meant}?`}` }
 }
@@ -44,11 +45,10 @@ function shown(value: unknown, path: readonly PropertyKey[]): string {
   if (value === null) return 'nothing'
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list'
   if (typeof value === 'object') return Object.keys(value).length === 0 ? 'an empty map' : 'a map'
-  const key = path.findLast((segment) => typeof segment === 'string')
-  const text = String(value)
-  if ((key !== undefined && SECRET_KEY.test(String(key))) || SECRET_VALUE.test(text)) return 'a value that is not shown here'
-  if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${text}`
-  if (typeof value !== 'string') return `a ${typeof value}`
-  if (text === '') return 'an empty text'
-  return `the text ${JSON.stringify(printable(text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN - 1)}…` : text))}`
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return `a ${typeof value}`
+  const key = path.findLast((segment) => typeof segment === 'string') ?? ''
+  if (SECRET_KEY.test(key) || SECRET_VALUE.test(String(value))) return 'a value that is not shown here'
+  if (typeof value !== 'string') return `the ${typeof value} ${value}`
+  if (value === '') return 'an empty text'
+  return `the text ${JSON.stringify(printable(value.length > LONGEST_SHOWN ? `${value.slice(0, LONGEST_SHOWN - 1)}…` : value))}`
 }

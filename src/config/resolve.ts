@@ -4,7 +4,7 @@ import { formatHostKey, parseFingerprint, parseHostKey } from '../core/host-key.
 import type { RawConfig } from './check.ts'
 import { expandHome, stateDir } from './paths.ts'
 import type { RawPolicy, RawSettings, RawVm } from './schema.ts'
-import type { Config, HostConfig, PolicyRule, Settings } from './types.ts'
+import type { Config, EngineChoice, HostConfig, PolicyRule, Settings } from './types.ts'
 
 /** Where relative paths, `~` and defaults come from. */
 export interface Surroundings {
@@ -18,7 +18,7 @@ export interface Surroundings {
 
 /** The configuration with all defaults, from sections that were checked. */
 export function resolveConfig(raw: RawConfig, path: string | undefined, around: Surroundings): Config {
-  const hosts = Object.entries(raw.vms).map(([id, vm]) => [id, resolveHost(id, vm, around)] as const)
+  const hosts = Object.entries(raw.vms).map(([id, vm]) => [id, resolveHost(id, vm, { ...around, engine: raw.settings.engine ?? 'auto' })] as const)
   return {
     path,
     hosts: new Map(hosts),
@@ -27,7 +27,7 @@ export function resolveConfig(raw: RawConfig, path: string | undefined, around: 
   }
 }
 
-function resolveHost(id: string, vm: RawVm, around: Surroundings): HostConfig {
+function resolveHost(id: string, vm: RawVm, around: Surroundings & { readonly engine: EngineChoice }): HostConfig {
   return {
     id,
     name: vm.name ?? '',
@@ -40,7 +40,7 @@ function resolveHost(id: string, vm: RawVm, around: Surroundings): HostConfig {
     hostKeys: asList(vm.host_key ?? []).map(normalHostKey),
     identityFile: vm.identity_file === undefined ? undefined : pathOf(vm.identity_file, around),
     jump: vm.jump,
-    engine: vm.engine ?? 'auto',
+    engine: vm.engine ?? around.engine,
     sudo: vm.sudo ?? false,
   }
 }

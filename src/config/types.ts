@@ -23,6 +23,7 @@ export interface HostConfig {
   readonly identityFile: string | undefined
   /** A host id of this file or `[user@]host[:port]`; undefined: none. */
   readonly jump: string | undefined
+  /** Its own, else that of `remote_execution`. */
   readonly engine: EngineChoice
   /** Whether commands run under sudo by default, and as whom: `true` is root. */
   readonly sudo: boolean | string
@@ -73,7 +74,7 @@ export interface PolicyRule {
 export interface Config {
   /** The file it came from; undefined for one given as an object. */
   readonly path: string | undefined
-  /** In the order of the file. */
+  /** In the order of the file; ids that are plain numbers (`10`) come first. */
   readonly hosts: ReadonlyMap<string, HostConfig>
   readonly settings: Settings
   /** Undefined: without the section everything is allowed. */

@@ -1,5 +1,4 @@
 // C0 without tab, DEL, C1, and the bidirectional overrides that can reorder what a reader sees.
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
 /**

@@ -71,7 +71,7 @@ describe('decide', () => {
     ['does not judge a transfer by commands where the operation is named', [{ commands: [['df']], operations: ['upload'] }], { operation: 'upload', words: undefined }, 'allow', 1],
     ['does not need shell for a transfer', [{ operations: ['download'] }], { operation: 'download', words: undefined }, 'allow', 1],
   ]
-  it.each(decisions)('%s', (_sentence, rules, facts, effect, decidedBy) => {
+  it.each(decisions)('%s', (_sentence, ...[rules, facts, effect, decidedBy]) => {
     expect(decide({ rules: rules.map(rule) }, request(facts))).toMatchObject({ effect, rule: decidedBy })
   })
 
