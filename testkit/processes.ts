@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** A process of this machine, as far as the kit looks. Source: proc(5). */
@@ -26,7 +26,7 @@ export async function endProcesses(filter: ProcessFilter): Promise<void> {
   let roots = filter.roots ?? []
   for (let attempt = 0; attempt < 250; attempt++) {
     // What was found stays named: when a parent dies first, its children have another one.
-    roots = await findProcesses({ ...filter, roots })
+    roots = findProcesses({ ...filter, roots })
     if (roots.length === 0) return
     for (const pid of roots) signalProcess(pid, 'SIGKILL')
     await delay(20)
@@ -35,12 +35,12 @@ export async function endProcesses(filter: ProcessFilter): Promise<void> {
 }
 
 /** Ids of the live processes that the filter names. Zombies do not count. */
-export async function findProcesses({ roots = [], marker, uid }: ProcessFilter): Promise<number[]> {
-  const rows = await liveProcesses()
+export function findProcesses({ roots = [], marker, uid }: ProcessFilter): number[] {
+  const rows = liveProcesses()
   if (rows === undefined) return roots.filter((pid) => signalProcess(pid, 0))
   const wanted = new Set(withDescendants(rows, roots))
   for (const row of rows) {
-    if (row.uid === uid || (marker !== undefined && (await hasInEnvironment(row.pid, marker)))) wanted.add(row.pid)
+    if (row.uid === uid || (marker !== undefined && hasInEnvironment(row.pid, marker))) wanted.add(row.pid)
   }
   wanted.delete(process.pid)
   return [...wanted]
@@ -64,21 +64,29 @@ function withDescendants(rows: readonly ProcessRow[], roots: readonly number[]):
   return found
 }
 
-async function liveProcesses(): Promise<ProcessRow[] | undefined> {
-  const names = await readdir('/proc').catch(() => undefined)
+function liveProcesses(): ProcessRow[] | undefined {
+  const names = ifThere(() => readdirSync('/proc'))
   if (!names?.includes('self')) return undefined
-  const rows = await Promise.all(names.filter((name) => /^\d+$/.test(name)).map(readRow))
-  return rows.filter((row) => row !== undefined)
+  return names.filter((name) => /^\d+$/.test(name)).map(readRow).filter((row) => row !== undefined)
 }
 
-async function readRow(pid: string): Promise<ProcessRow | undefined> {
-  const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '')
-  const match = /^State:\s*(\S)[^]*^PPid:\s*(\d+)[^]*^Uid:\s*(\d+)/m.exec(status)
+function readRow(pid: string): ProcessRow | undefined {
+  const status = ifThere(() => readFileSync(`/proc/${pid}/status`, 'latin1'))
+  const match = /^State:\s*(\S)[^]*^PPid:\s*(\d+)[^]*^Uid:\s*(\d+)/m.exec(status ?? '')
   if (!match || match[1] === 'Z' || match[1] === 'X') return undefined
   return { pid: Number(pid), parentPid: Number(match[2]), uid: Number(match[3]) }
 }
 
-async function hasInEnvironment(pid: number, entry: string): Promise<boolean> {
-  const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
-  return environment.split('\0').includes(entry)
+function hasInEnvironment(pid: number, entry: string): boolean {
+  const environment = ifThere(() => readFileSync(`/proc/${pid}/environ`, 'utf8'))
+  return environment?.split('\0').includes(entry) ?? false
+}
+
+/** Processes end while they are looked at, and some belong to others. /proc is memory: reading it in step costs less than waiting. */
+function ifThere<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
 }

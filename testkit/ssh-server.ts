@@ -28,6 +28,8 @@ export interface SshServerOptions {
   readonly sftp?: 'openssh' | 'own'
   /** More environment for the commands. `HOME` in it replaces the fresh home, and is then yours to remove. */
   readonly env?: Readonly<Record<string, string>>
+  /** Run in place of every command, which it then finds in `SSH_ORIGINAL_COMMAND`, as with sshd's ForceCommand. Default: none. */
+  readonly forceCommand?: string
   /** Algorithms to offer. Default: those of ssh2. */
   readonly algorithms?: Algorithms
   /** Default: 127.0.0.1. Only loopback addresses are taken. */
@@ -171,6 +173,7 @@ function connectionSettings(options: SshServerOptions, { client, home, marker, c
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: home, SHELL: shell, ...options.env, [MARKER]: marker },
       sftpRoot: options.sftpRoot ?? home,
       sftpServer: options.sftp === 'own' ? undefined : opensshSftpServer(),
+      forceCommand: options.forceCommand,
       refuseSignals: options.refuseSignals ?? false,
       killOnDisconnect: options.killOnDisconnect ?? false,
       fault: isAuthenticationFault(fault) ? undefined : fault,

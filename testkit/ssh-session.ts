@@ -15,6 +15,7 @@ export interface SessionSettings {
   readonly sftpRoot: string
   /** Path of OpenSSH's SFTP server; undefined: the kit's own. */
   readonly sftpServer: string | undefined
+  readonly forceCommand: string | undefined
   readonly refuseSignals: boolean
   readonly killOnDisconnect: boolean
   readonly fault: ExecFault | undefined
@@ -65,6 +66,8 @@ interface Context {
   process: ServedProcess | undefined
 }
 
+type Program = Pick<ProcessPlan, 'file' | 'args'>
+
 /** ssh2 leaves out `accept` and `reject` when the client wants no reply, whatever the types say. */
 function answer(reply: (() => void) | undefined, then?: () => void): void {
   reply?.()
@@ -77,12 +80,14 @@ function keepSignalsAfterEof(session: Session): void {
 }
 
 function exec(context: Context, accept: () => ServerChannel, command: string): void {
-  const { link, settings } = context
+  const { link, settings, pty } = context
   settings.onExec(command)
   if (settings.fault === 'drops-before-exec-reply') return link.reset()
   if (settings.fault === 'never-replies') return
   if (settings.fault === 'stops-reading') link.pause()
-  start(context, accept(), context.pty ? ptyCommand(context, context.pty, command) : { file: settings.shell, args: ['-c', command] })
+  const shellText = settings.forceCommand ?? command
+  const program = pty ? ptyCommand(context, pty, shellText) : { file: settings.shell, args: ['-c', shellText] }
+  start(context, accept(), program, settings.forceCommand === undefined ? {} : { SSH_ORIGINAL_COMMAND: command })
 }
 
 function sftp(context: Context, channel: ServerChannel): void {
@@ -91,13 +96,13 @@ function sftp(context: Context, channel: ServerChannel): void {
   else start(context, channel, { file: settings.sftpServer, args: ['-d', settings.sftpRoot] })
 }
 
-function start(context: Context, channel: ServerChannel, program: Pick<ProcessPlan, 'file' | 'args'>): void {
+function start(context: Context, channel: ServerChannel, program: Program, env: Record<string, string> = {}): void {
   const { settings, link, gone, pty } = context
   context.process = serveProcess(channel, {
     ...program,
     gone,
     cwd: settings.home,
-    env: { ...settings.env, USER: link.login, LOGNAME: link.login, ...(pty ? { TERM: termOf(pty) } : {}) },
+    env: { ...settings.env, ...env, USER: link.login, LOGNAME: link.login, ...(pty ? { TERM: termOf(pty) } : {}) },
     // Losing its terminal is what ends a command with a pty.
     killWhenGone: settings.killOnDisconnect || pty !== undefined,
     onStarted: settings.fault === 'drops-after-exec-started' ? () => link.reset() : undefined,
@@ -106,7 +111,7 @@ function start(context: Context, channel: ServerChannel, program: Pick<ProcessPl
 }
 
 /** util-linux's `script` gives a pty without a native module. It runs `$SHELL -c`. */
-function ptyCommand({ settings }: Context, { cols, rows }: PseudoTtyInfo, command: string): Pick<ProcessPlan, 'file' | 'args'> {
+function ptyCommand({ settings }: Context, { cols, rows }: PseudoTtyInfo, command: string): Program {
   const sized = cols > 0 && rows > 0 ? `stty cols ${cols} rows ${rows}\n${command}` : command
   return { file: 'env', args: [`SHELL=${settings.shell}`, 'script', '-qfec', sized, '/dev/null'] }
 }

@@ -5,11 +5,13 @@ import { access, readFile, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { promisify } from 'node:util'
 import { buffer, text } from 'node:stream/consumers'
-import ssh2, { type Client, type ClientChannel } from 'ssh2'
+import type ssh2 from 'ssh2'
+import type { Client, ClientChannel } from 'ssh2'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { startSshServer, type SshServerOptions, type TestSshServer } from '../../testkit/ssh-server.ts'
 import { until } from '../../testkit/until.ts'
+import { exec, finish, logIn as connectTo, runOn } from './ssh-client.ts'
 
 const run = promisify(execFile)
 const cleanups: (() => Promise<void>)[] = []
@@ -24,18 +26,10 @@ async function start(options?: SshServerOptions): Promise<TestSshServer> {
   return server
 }
 
-async function logIn(server: TestSshServer, more: ssh2.ConnectConfig = {}): Promise<Client> {
-  const client = new ssh2.Client()
-  client.on('error', () => undefined)
-  client.connect({ host: server.address, port: server.port, username: server.login, privateKey: server.privateKey,
-    hostVerifier: (blob: Buffer) => server.hostKeys.some((key) => key.blob.equals(blob)), ...more })
-  await once(client, 'ready')
+async function logIn(server: TestSshServer, more?: ssh2.ConnectConfig): Promise<Client> {
+  const client = await connectTo(server, more)
   cleanups.push(async () => void client.destroy())
   return client
-}
-
-function exec(client: Client, command: string, options: ssh2.ExecOptions = {}): Promise<ClientChannel> {
-  return new Promise((resolve, reject) => client.exec(command, options, (error, channel) => (error ? reject(error) : resolve(channel))))
 }
 
 /** ssh2's `channel.signal` sends nothing any more once we have sent EOF, so this asks the protocol below it. */
@@ -45,28 +39,6 @@ function signalAfterEof(client: Client, channel: ClientChannel): void {
   if (typeof protocol !== 'object' || protocol === null || typeof outgoing !== 'object' || outgoing === null) throw new Error('another ssh2')
   const signal: unknown = Reflect.get(protocol, 'signal')
   if (typeof signal === 'function') Reflect.apply(signal, protocol, [Reflect.get(outgoing, 'id'), 'TERM'])
-}
-
-interface Finished {
-  readonly stdout: string
-  readonly stderr: string
-  readonly code: number | null
-  readonly signal: string | undefined
-}
-
-async function finish(channel: ClientChannel): Promise<Finished> {
-  const exit = new Promise<[number | null, string | undefined]>((resolve) =>
-    channel.once('exit', (code: number | null, signal?: string) => resolve([code, signal])))
-  const closed = once(channel, 'close')
-  const [stdout, stderr] = await Promise.all([text(channel), text(channel.stderr), closed])
-  const [code, signal] = await exit
-  return { stdout, stderr, code, signal }
-}
-
-async function runOn(client: Client, command: string, input = ''): Promise<Finished> {
-  const channel = await exec(client, command)
-  channel.end(input)
-  return finish(channel)
 }
 
 describe('startSshServer', () => {
