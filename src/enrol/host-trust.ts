@@ -1,6 +1,6 @@
 import type { AuditLog } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
-import { asRemexError, remexError } from '../core/errors.ts'
+import { asRemexError, remexError, type RemexError } from '../core/errors.ts'
 import { fingerprint, type HostKey } from '../core/host-key.ts'
 import { usableHost } from '../fleet/roster.ts'
 import { forgetHostKeys, trustHostKeys } from '../keys/enrol-host-key.ts'
@@ -20,6 +20,8 @@ export interface OfferedKey {
   readonly key: HostKey
   readonly fingerprint: string
   readonly status: HostKeyVerdict['kind']
+  /** Why it must not be trusted as things are: it contradicts what is known, or is revoked. Null: nothing speaks against it. */
+  readonly refusal: RemexError | null
 }
 
 /** Which of the keys a host shows to trust. */
@@ -40,7 +42,10 @@ export class HostTrust {
     const store = await HostKeyStore.load(config.settings.knownHostsPaths)
     const target = { vmId, address: host.address, port: host.port, connectTimeoutMs: config.settings.connectTimeoutMs }
     const keys = await engine.fetchHostKeys(target)
-    return keys.map((key) => ({ key, fingerprint: fingerprint(key.blob), status: store.check(host.address, host.port, key).kind }))
+    const verdicts = keys.map((key) => ({ key, verdict: store.check(host.address, host.port, key) }))
+    // A host that proves a known key may show further ones; one that proves none of them is another host, perhaps.
+    const proven = verdicts.some(({ verdict }) => verdict.kind === 'trusted')
+    return verdicts.map(({ key, verdict }) => ({ key, fingerprint: fingerprint(key.blob), status: verdict.kind, refusal: refusal(host, { key, verdict, proven }) }))
   }
 
   /**
@@ -100,4 +105,20 @@ export class HostTrust {
       throw error
     }
   }
+}
+
+interface Shown {
+  readonly key: HostKey
+  readonly verdict: HostKeyVerdict
+  readonly proven: boolean
+}
+
+function refusal({ id: vmId }: HostConfig, { key, verdict, proven }: Shown): RemexError | null {
+  const shown = `${vmId} shows ${key.type} ${fingerprint(key.blob)}`
+  if (verdict.kind === 'revoked') return remexError('HOST_KEY_REVOKED', `${shown}, which ${verdict.file}:${verdict.line} marks as @revoked`, { vmId })
+  if (verdict.kind !== 'changed') return null
+  const against = proven ? verdict.known.filter((old) => old.type === key.type) : verdict.known
+  if (against.length === 0) return null
+  const known = against.map((old) => `${old.type} ${old.fingerprint} (${old.file}:${old.line})`).join(', ')
+  return remexError('HOST_KEY_CHANGED', `${shown}, but known is ${known}`, { vmId, hint: `Find out why before anything else. If the change is meant: remex hosts forget ${vmId}, then remex hosts trust ${vmId}` })
 }
