@@ -1,0 +1,110 @@
+import type { ErrorCode } from '../core/errors.ts'
+import { foldIds } from '../core/fold.ts'
+import type { RunResult } from '../core/outcome.ts'
+import { printable } from '../core/printable.ts'
+import { painter, type Style } from './colour.ts'
+import { complain } from './complaint.ts'
+import { notice, type Door } from './door.ts'
+import { PrefixedLines } from './prefixed-lines.ts'
+import type { RunView } from './run-report.ts'
+import type { Sink } from './sink.ts'
+import { reasonOf, stateOf, verdictText } from './verdict.ts'
+
+/** One colour after another, so that neighbours differ. */
+const COLOURS: readonly Style[] = ['cyan', 'green', 'yellow', 'blue', 'magenta']
+
+type Stream = 'stdout' | 'stderr'
+
+/** Several hosts: their lines as they come, each with its host in front, and a summary on stderr. */
+export function hostsView(door: Door, ids: readonly string[]): RunView {
+  const lines = new HostLines(door, ids)
+  const tally = new Tally()
+  const hinted = new Set<ErrorCode>()
+  return {
+    onOutput: (vmId, stream, chunk) => lines.add(vmId, stream, chunk),
+    finished: async (result) => {
+      await lines.end(result.vmId)
+      tally.add(result)
+      if (door.stop.silent) return
+      tell(door, result, hinted)
+    },
+    end: () => {
+      if (!door.stop.silent) for (const line of tally.lines()) notice(door, line)
+    },
+  }
+}
+
+/** What a person should know of a host at once. The same hint is given once. */
+function tell(door: Door, { vmId, error, attempts, engine, killed, outputIncomplete }: RunResult, hinted: Set<ErrorCode>): void {
+  if (error && error.code !== 'CANCELLED') {
+    complain(door, error, { attempts, engine, withoutHint: hinted.has(error.code) })
+    hinted.add(error.code)
+  }
+  if (killed) notice(door, `${vmId}: ${verdictText(killed)}`)
+  if (outputIncomplete && !killed) notice(door, `${vmId}: output may be missing: a process that outlived the command holds it open`)
+}
+
+/** The lines of all hosts, with aligned prefixes. */
+class HostLines {
+  readonly #door: Door
+  readonly #ids: readonly string[]
+  readonly #width: number
+  readonly #open = new Map<string, Record<Stream, PrefixedLines>>()
+
+  constructor(door: Door, ids: readonly string[]) {
+    this.#door = door
+    this.#ids = ids
+    this.#width = Math.max(...ids.map((id) => id.length)) + 2
+  }
+
+  add(vmId: string, stream: Stream, chunk: Buffer): void | Promise<void> {
+    const text = this.#linesOf(vmId)[stream].add(chunk)
+    return text === '' ? undefined : this.#door[stream].write(text)
+  }
+
+  async end(vmId: string): Promise<void> {
+    const lines = this.#open.get(vmId)
+    this.#open.delete(vmId)
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const text = lines?.[stream].end() ?? ''
+      if (text !== '') await this.#door[stream].write(text)
+    }
+  }
+
+  #linesOf(vmId: string): Record<Stream, PrefixedLines> {
+    const known = this.#open.get(vmId)
+    if (known) return known
+    const made = { stdout: new PrefixedLines(this.#prefix(vmId, this.#door.stdout)), stderr: new PrefixedLines(this.#prefix(vmId, this.#door.stderr)) }
+    this.#open.set(vmId, made)
+    return made
+  }
+
+  #prefix(vmId: string, sink: Sink): string {
+    const style = COLOURS[this.#ids.indexOf(vmId) % COLOURS.length] ?? 'cyan'
+    return painter(this.#door, sink)(printable(`${vmId}:`), style) + ' '.repeat(this.#width - vmId.length - 1)
+  }
+}
+
+/** How many hosts came to which end. */
+class Tally {
+  readonly #states = new Map<string, number>()
+  /** Ids by why they did not succeed. */
+  readonly #failed = new Map<string, string[]>()
+  #count = 0
+
+  add(result: RunResult): void {
+    this.#count++
+    const state = stateOf(result)
+    this.#states.set(state, (this.#states.get(state) ?? 0) + 1)
+    if (state === 'succeeded') return
+    const reason = reasonOf(result)
+    this.#failed.set(reason, [...(this.#failed.get(reason) ?? []), result.vmId])
+  }
+
+  lines(): string[] {
+    const { succeeded = 0, ...others } = Object.fromEntries(this.#states)
+    const parts = [`${succeeded} succeeded`, ...Object.entries(others).map(([state, count]) => `${count} ${state}`)]
+    const failing = [...this.#failed].map(([reason, ids]) => `  ${printable(foldIds(ids))}: ${reason}`)
+    return [`${this.#count} hosts: ${parts.join(', ')}`, ...failing]
+  }
+}

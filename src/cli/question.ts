@@ -1,0 +1,22 @@
+import { createInterface } from 'node:readline/promises'
+import { remexError } from '../core/errors.ts'
+import type { Door } from './door.ts'
+
+/** Throws `USAGE`, with `instead` as what to do, where nobody is at a terminal to be asked. */
+export function requireTerminal(door: Door, what: string, instead: string): void {
+  if (process.stdin.isTTY && door.stderr.isTerminal && !door.globals.json) return
+  throw remexError('USAGE', `${what} is asked for on a terminal, and there is none`, { hint: instead })
+}
+
+/** Asks on the terminal; only a clear yes is one. */
+export async function askYes(question: string): Promise<boolean> {
+  // Not as a terminal: then Ctrl-C stays a signal to us.
+  const dialogue = createInterface({ input: process.stdin, output: process.stderr, terminal: false })
+  const closed = new Promise<string>((resolve) => dialogue.once('close', () => resolve('')))
+  try {
+    const answer = await Promise.race([dialogue.question(`${question} [y/N] `), closed])
+    return /^y(es)?$/i.test(answer.trim())
+  } finally {
+    dialogue.close()
+  }
+}

@@ -1,0 +1,82 @@
+import { open } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import type { Command } from 'commander'
+import { localFileError } from '../core/atomic-file.ts'
+import { remexError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
+import type { GroupRunOptions } from '../fleet/group.ts'
+import { complain } from './complaint.ts'
+import type { Door } from './door.ts'
+import { parseEnvironment } from './environment.ts'
+import { collected, durationText, sizeBytes, wholeNumber } from './values.ts'
+
+/** The options of `run` and `script` as commander gives them. */
+export interface RunFlags {
+  readonly timeout?: string
+  readonly cwd?: string
+  readonly env?: readonly string[]
+  readonly secretEnv?: readonly string[]
+  readonly stdin?: boolean
+  readonly input?: string
+  readonly sudo?: string
+  readonly pty?: boolean
+  readonly idempotent?: boolean
+  readonly retries?: number
+  readonly parallel?: number
+  readonly maxOutput?: number
+  readonly dryRun?: boolean
+}
+
+/** What the first argument of most commands is. */
+export const TARGETS = 'hosts: vm01 · vm01,vm03 · vm[01-04] · @group · all · !vm03'
+
+/** Gives `command` the options that `run` and `script` share. */
+export function addRunOptions(command: Command): Command {
+  return command
+    .option('--timeout <duration>', 'end the run and all its processes after this long: 500ms, 30s, 5m, 2h, none (default: default_timeout, 30s)', durationText)
+    .option('--cwd <dir>', 'directory on the host to start in (default: the home of the login)')
+    .option('--env <name=value>', 'set a variable; may be repeated', collected)
+    .option('--secret-env <name[=value]>', 'set a variable whose value nobody sees; without a value it is taken from the environment here', collected)
+    .option('--stdin', 'pass our standard input on')
+    .option('--input <file>', 'pass a local file as standard input')
+    .option('--sudo [user]', 'run it by sudo, as root or as --sudo=USER; never asks for a password')
+    .option('--pty', 'run it on a terminal of its own')
+    .option('--idempotent', 'running it twice is harmless: repeat it after a lost connection too')
+    .option('--retries <n>', 'attempts, where a repeat cannot run it twice (default: default_retry, 3)', wholeNumber('--retries', 1))
+    .option('--parallel <n>', 'hosts at a time (default: max_parallel_commands, 32)', wholeNumber('--parallel', 1))
+    .option('--max-output <bytes>', 'with --json: keep this much of each stream, as 65536, 64k, 10M (default: max_output_bytes, 10M)', sizeBytes('--max-output'))
+    .option('--dry-run', 'say what would run where; send nothing')
+}
+
+/** The options as the library takes them. Input is opened, and `USAGE` or `LOCAL_NOT_FOUND` thrown for what cannot be. */
+export async function readRunOptions(flags: RunFlags, door: Door): Promise<GroupRunOptions> {
+  const env = parseEnvironment(flags.env ?? [], flags.secretEnv ?? [], door.env)
+  if (flags.sudo === '') throw remexError('USAGE', '--sudo= names no user')
+  const stdin = flags.dryRun ? undefined : await openInput(flags, door)
+  const { timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutput: maxOutputBytes } = flags
+  return { env, timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutputBytes, stdin }
+}
+
+async function openInput({ stdin, input }: RunFlags, door: Door): Promise<Readable | undefined> {
+  if (stdin && input !== undefined) throw remexError('USAGE', '--stdin and --input cannot be used together')
+  if (stdin) return process.stdin
+  return input === undefined ? undefined : openFile(input, door)
+}
+
+/** Opens now what is read later, so that a file that is not there stops everything before anything is sent. */
+async function openFile(path: string, door: Door): Promise<Readable> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw localFileError(error, path)
+  })
+  if ((await file.stat()).isDirectory()) {
+    await file.close()
+    throw remexError('USAGE', `--input: ${printable(path)} is a directory`)
+  }
+  const stream = file.createReadStream()
+  // A command must not take half a file for a whole one.
+  stream.once('error', (error) => {
+    complain(door, localFileError(error, path))
+    door.stop.cancel(125)
+  })
+  return stream
+}

@@ -1,0 +1,57 @@
+import type { RunResult } from '../core/outcome.ts'
+import type { GroupRunOptions, HostGroup } from '../fleet/group.ts'
+import { notice, printJson, type Door } from './door.ts'
+import { runStatus } from './exit-status.ts'
+import { hostsView } from './hosts-view.ts'
+import { oneHostView } from './one-host-view.ts'
+
+/** How the results of a run are shown, and its live output. */
+export interface RunView {
+  /** Undefined: the output is captured and comes with the result. */
+  readonly onOutput: GroupRunOptions['onOutput'] | undefined
+  /** A host is done. */
+  readonly finished: (result: RunResult) => void | Promise<void>
+  /** All hosts are done. */
+  readonly end: () => void
+}
+
+/** Starts the run on the group with these options besides its own. */
+export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'signal' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
+
+/** Runs on all hosts of the group, shows what comes, and gives the exit status. */
+export async function reportRuns(door: Door, group: HostGroup, start: StartRuns): Promise<number> {
+  tellLeftOut(door, group)
+  const view = chooseView(door, group)
+  const { stop } = door
+  const statuses: number[] = []
+  const live = {
+    onStart: (vmId: string) => stop.started(vmId),
+    signal: stop.signal,
+    // What is shown as it comes need not be kept.
+    ...(view.onOutput && { onOutput: view.onOutput, maxOutputBytes: 0 }),
+  }
+  for await (const result of start(live)) {
+    stop.ended(result.vmId)
+    statuses.push(runStatus(result))
+    await view.finished(result)
+  }
+  view.end()
+  return groupStatus(statuses)
+}
+
+/** The status of one host as it is; of several 0 where all succeeded, else 1. */
+export function groupStatus(statuses: readonly number[]): number {
+  const [only = 0] = statuses
+  if (statuses.length <= 1) return only
+  return statuses.every((status) => status === 0) ? 0 : 1
+}
+
+/** Says which hosts of a group are left out, and why. */
+export function tellLeftOut(door: Door, group: Pick<HostGroup, 'leftOut'>): void {
+  for (const { id, reason } of group.leftOut) notice(door, `${id} is left out: it is ${reason}`)
+}
+
+function chooseView(door: Door, group: HostGroup): RunView {
+  if (door.globals.json) return { onOutput: undefined, finished: (result) => printJson(door, result), end: () => undefined }
+  return group.ids.length === 1 ? oneHostView(door) : hostsView(door, group.ids)
+}

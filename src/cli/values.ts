@@ -1,0 +1,58 @@
+import { remexError } from '../core/errors.ts'
+import { parseDurationMs } from '../core/duration.ts'
+import { printable } from '../core/printable.ts'
+
+const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
+
+/** A whole number of at least `least`. Throws `USAGE` naming the option. */
+export function wholeNumber(option: string, least: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    if (Number.isSafeInteger(value) && value >= least) return value
+    throw remexError('USAGE', `${option}: ${shown(text)} is not a whole number of at least ${least}`)
+  }
+}
+
+/** Bytes: `65536`, `64k`, `10M`, `1G` (powers of 1024). Throws `USAGE` naming the option. */
+export function sizeBytes(option: string): (text: string) => number {
+  return (text) => {
+    const [, digits, unit = ''] = /^(\d+)([kmg]?)(?:i?b)?$/i.exec(text) ?? []
+    const value = digits === undefined ? Number.NaN : Number(digits) * (SIZE_UNITS[unit.toLowerCase()] ?? Number.NaN)
+    if (Number.isSafeInteger(value)) return value
+    throw remexError('USAGE', `${option}: ${shown(text)} is not a size`, { hint: 'A size is a number of bytes, or 64k, 10M, 1G.' })
+  }
+}
+
+/** Permission bits in octal: `0640`, `755`. Throws `USAGE`. */
+export function octalMode(text: string): number {
+  if (/^0?[0-7]{3,4}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) return Number.parseInt(text, 8)
+  throw remexError('USAGE', `--mode: ${shown(text)} is not a mode in octal`, { hint: 'As chmod takes it: --mode 0640' })
+}
+
+/** A duration as it was given, once it is sure that it is one. Throws `USAGE`. */
+export function durationText(text: string): string {
+  parseDurationMs(text, '--timeout')
+  return text
+}
+
+/** A moment: ISO 8601, or a duration before now (`2h`, `7d`). Throws `USAGE` naming the option. */
+export function moment(option: string, nowMs: number = Date.now()): (text: string) => Date {
+  return (text) => {
+    const [, days] = /^(\d{1,6})d$/.exec(text) ?? []
+    if (days !== undefined) return new Date(nowMs - Number(days) * 86_400_000)
+    if (/^\d+(?:\.\d+)?(?:ms|s|m|h)$/.test(text)) return new Date(nowMs - parseDurationMs(text, option))
+    const date = /^\d{4}-\d\d-\d\d/.test(text) ? new Date(text) : new Date(Number.NaN)
+    if (!Number.isNaN(date.getTime())) return date
+    throw remexError('USAGE', `${option}: ${shown(text)} is no date`, { hint: 'A date is 2026-01-31, 2026-01-31T12:00:00Z, or so long ago: 30m, 2h, 7d.' })
+  }
+}
+
+/** An argument parser for an option that may be given several times. */
+export function collected(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text]
+}
+
+/** Text of the command line as a message shows it. */
+export function shown(text: string): string {
+  return JSON.stringify(printable(text.length > 80 ? `${text.slice(0, 79)}…` : text))
+}
