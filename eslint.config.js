@@ -65,6 +65,8 @@ export default defineConfig([
     rules: {
       // A describe block is as long as its list of cases.
       'max-lines-per-function': 'off',
+      // A row of a table of cases has as many columns as it needs.
+      'max-params': 'off',
       // What a beforeEach makes is kept in the file's variables.
       'no-restricted-syntax': ['error', DEFAULT_EXPORT, DOUBLE_CAST],
       // Parsed JSON, `expect.any` and wrong calls made on purpose are all `any`; the expectations check them.

@@ -9,7 +9,7 @@ import { inRoot, root, say } from './checkout.mjs'
 
 const DIST = inRoot('dist')
 const CLI = join(DIST, 'cli.cjs')
-const COMMON = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20.19', write: false, logLevel: 'warning' }
+const COMMON = { absWorkingDir: root, bundle: true, platform: 'node', target: 'node20.19', write: false, logLevel: 'silent' }
 
 /**
  * Builds dist/. The bundles have their hash in their name and are there before the file that names them is put in place by

@@ -34,7 +34,7 @@ export async function install(signal) {
   say('installing the locked dependencies (npm ci)')
   rmSync(INSTALLED, { force: true })
   // The user's own npm settings may leave out what the build needs.
-  const status = await npm(['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], signal)
+  const status = await npm(['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--no-update-notifier'], signal)
   if (status !== 0) throw new Error(`npm ci failed (${status}); what it said is above. Mend that, then repeat`)
 }
 

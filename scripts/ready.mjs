@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { execPath, pid } from 'node:process'
 import { inRoot, root, say, sourcesChangedSince } from './checkout.mjs'
 import { install, isInstalled } from './install.mjs'
@@ -22,19 +22,23 @@ export async function makeReady(wanted, signal) {
 }
 
 async function bringUpToDate(wanted, signal) {
-  // Taken before the build, so that a source that is changed during the build counts as changed. The file system's clock.
   const draft = `${READY}.${pid}`
-  writeFileSync(draft, '')
-  const nowSeconds = statSync(draft).mtimeMs / 1000
-  if (!isInstalled()) await install(signal)
-  // Only now: the install brings the bundler.
-  const { build, hasCodeCache } = await import('./build.mjs')
-  const current = isCurrent()
-  if (!current || !hasCodeCache()) await build()
-  writeFileSync(draft, knownNodes(wanted, current).join(''))
-  const readySeconds = current ? statSync(READY).mtimeMs / 1000 : nowSeconds
-  utimesSync(draft, readySeconds, readySeconds)
-  renameSync(draft, READY)
+  try {
+    // Made before the build, so that a source that is changed during the build counts as changed. By the file system's clock.
+    writeFileSync(draft, '')
+    const nowSeconds = statSync(draft).mtimeMs / 1000
+    if (!isInstalled()) await install(signal)
+    // Only now: the install brings the bundler.
+    const { build, hasCodeCache } = await import('./build.mjs')
+    const current = isCurrent()
+    if (!current || !hasCodeCache()) await build()
+    writeFileSync(draft, knownNodes(wanted, current).join(''))
+    const readySeconds = current ? statSync(READY).mtimeMs / 1000 : nowSeconds
+    utimesSync(draft, readySeconds, readySeconds)
+    renameSync(draft, READY)
+  } finally {
+    rmSync(draft, { force: true })
+  }
 }
 
 /** Whether there is a build, and of these sources. */
