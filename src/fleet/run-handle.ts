@@ -82,8 +82,11 @@ class Handover implements AsyncIterable<Buffer> {
     for (;;) {
       const next = this.#waiting.shift()
       if (next) {
-        yield next.chunk
-        next.taken()
+        try {
+          yield next.chunk
+        } finally {
+          next.taken()
+        }
       } else if (this.#ended) return
       else await new Promise<void>((resolve) => (this.#wake = resolve))
     }

@@ -69,7 +69,8 @@ async function follow(following: Following): Promise<AttemptReport> {
   const first = await Promise.race([channel.exit, stop.reached, broken])
   if (first === 'timed_out' || first === 'cancelled') {
     const killed = await endRun(following)
-    const complete = await outputEnds(output.catch(() => undefined), { clock: following.context.clock, flow: reading })
+    // What a slow reader has not taken by now it does not get: a stop must not wait for it.
+    const complete = await outputEnds(output.catch(() => undefined), { clock: following.context.clock, flow: { bytes: 0, held: false } })
     channel.close()
     if (cause !== undefined) throw cause
     return { end: { kind: first, killed }, outputIncomplete: !complete }
