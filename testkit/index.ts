@@ -14,6 +14,7 @@ export { makeKeyPair, type KeyKind, type KeyPair, type KeyPairOptions } from './
 export { startSshServer, type SshServerOptions, type TestHost, type TestHostKey, type TestSshServer } from './ssh-server.ts'
 export type { TestLogin } from './ssh-login.ts'
 export { startOpensshServer, type OpensshServer, type OpensshServerOptions } from './openssh-server.ts'
+export { startDropbearServer, type DropbearServer, type DropbearServerOptions } from './dropbear-server.ts'
 export type { Skipped } from './daemon.ts'
 export type { TestUser } from './test-user.ts'
 

@@ -11,8 +11,10 @@ const run = promisify(execFile)
 /** An ordinary user of this machine, for the length of a test. */
 export interface TestUser {
   readonly name: string
+  /** 0700. */
   readonly home: string
   readonly uid: number
+  readonly gid: number
 }
 
 /** A {@link TestUser} with the way to be rid of it. */
@@ -40,7 +42,7 @@ export async function makeTestUser(shell: string, directory: string): Promise<Re
   await run('chown', [`${uid}:${gid}`, home])
   // mkdir's mode is cut by the umask, and sshd's StrictModes looks at it.
   await chmod(home, 0o700)
-  return { name, home, uid, remove: () => removeUser(name, uid, home) }
+  return { name, home, uid, gid, remove: () => removeUser(name, uid, home) }
 }
 
 async function removeUser(name: string, uid: number, home: string): Promise<void> {
