@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { ensurePrivateDir, syncDirectory, systemReason } from '../core/atomic-file.ts'
 import type { Clock } from '../core/clock.ts'
 import { remexError, RemexError } from '../core/errors.ts'
-import { LockTimeoutError, withFileLock } from '../core/file-lock.ts'
+import { withFileLock, type LockOptions } from '../core/file-lock.ts'
 import { printable } from '../core/printable.ts'
 import { draft } from './draft.ts'
 import type { AuditFiles } from './files.ts'
@@ -36,11 +36,14 @@ const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
 export class Appender {
   readonly #files: AuditFiles
   readonly #clock: Clock
+  readonly #lockOptions: LockOptions
   #open: OpenLog | undefined
 
-  constructor(files: AuditFiles, clock: Clock) {
+  /** `lockTimeoutMs` bounds the wait for other processes. Default: that of {@link withFileLock}. */
+  constructor(files: AuditFiles, clock: Clock, lockTimeoutMs?: number) {
     this.#files = files
     this.#clock = clock
+    this.#lockOptions = { timeoutMs: lockTimeoutMs }
   }
 
   /**
@@ -50,7 +53,7 @@ export class Appender {
   async append(take: () => readonly Draft[]): Promise<readonly Position[]> {
     try {
       if (!this.#open) await ensurePrivateDir(this.#files.directory)
-      return await withFileLock(this.#files.lock, () => this.#appendUnderLock(take))
+      return await withFileLock(this.#files.lock, () => this.#appendUnderLock(take), this.#lockOptions)
     } catch (error) {
       await this.close().catch(() => undefined)
       throw unavailable(this.#files.log, error)
@@ -144,7 +147,7 @@ function sizeOf(path: string): number | undefined {
 }
 
 function unavailable(path: string, error: unknown): RemexError {
-  const reason = error instanceof LockTimeoutError || error instanceof RemexError ? error.message : systemReason(error)
+  const reason = error instanceof RemexError ? error.message : systemReason(error)
   const hint = error instanceof RemexError ? error.hint : undefined
   return remexError('AUDIT_UNAVAILABLE', `the audit log ${printable(path)} cannot be written: ${reason}`, { cause: error, hint })
 }

@@ -25,11 +25,18 @@ export function auditFiles(directory: string): AuditFiles {
 /** The log at `path` for reading; undefined where there is none. Throws `AUDIT_UNAVAILABLE`. */
 export async function openLog(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    return await openRegular(path)
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw unreadable(path, error)
   }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  if ((await file.stat()).isFile()) return file
+  await file.close()
+  throw new Error('it is not a regular file')
 }
 
 /** The error of a log that cannot be read. */

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { auditFiles, openLog } from './files.ts'
+import { auditFiles, openLog, unreadable } from './files.ts'
 import { readLines } from './line-reader.ts'
 import { parseRecord } from './line.ts'
 import type { AuditRecord } from './record.ts'
@@ -30,12 +30,15 @@ export interface AuditFilter {
  * Throws `AUDIT_UNAVAILABLE` for a log that cannot be read; a log that is not there is empty.
  */
 export async function* listAudit(directory: string, filter: AuditFilter = {}): AsyncGenerator<AuditRecord> {
-  const log = await openLog(auditFiles(directory).log)
+  const path = auditFiles(directory).log
+  const log = await openLog(path)
   if (!log) return
   try {
     const unfinished = filter.unfinished ? await unfinishedOperations(log) : undefined
     const wanted = (record: AuditRecord): boolean => matches(record, filter) && (!unfinished || isOpenBegin(record, unfinished))
     yield* newest(selected(log, wanted), filter.limit ?? Infinity)
+  } catch (error) {
+    throw unreadable(path, error)
   } finally {
     await log.close()
   }

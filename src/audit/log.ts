@@ -55,6 +55,8 @@ export interface AuditOptions {
   /** Made with mode 0700 at the first record, if it is not there. */
   readonly directory: string
   readonly clock: Clock
+  /** How long a record waits for another process that writes, in ms. Default: 10,000. */
+  readonly lockTimeoutMs?: number
 }
 
 interface Job {
@@ -87,9 +89,9 @@ export class AuditLog {
   #writing: Promise<void> | undefined
   #closed = false
 
-  constructor({ directory, clock }: AuditOptions) {
+  constructor({ directory, clock, lockTimeoutMs }: AuditOptions) {
     this.#clock = clock
-    this.#appender = new Appender(auditFiles(directory), clock)
+    this.#appender = new Appender(auditFiles(directory), clock, lockTimeoutMs)
   }
 
   /**
@@ -159,7 +161,8 @@ export class AuditLog {
       const positions = await this.#appender.append(take)
       for (const position of positions) batch.shift()?.resolve(position)
     } catch (error) {
-      if (batch.length === 0) take()
+      // Nothing was taken: all that waited for the lock waited in vain, and must not wait again.
+      if (batch.length === 0) batch.push(...this.#waiting.splice(0))
       for (const job of batch) job.reject(error)
     }
   }

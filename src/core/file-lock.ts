@@ -10,7 +10,7 @@ import { printable } from './printable.ts'
 /** How a lock is waited for. */
 export interface LockOptions {
   /** How long to wait for it, in ms. Default: 10,000. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
 }
 
 /**

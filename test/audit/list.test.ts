@@ -1,4 +1,4 @@
-import { appendFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readlink } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { listAudit, type AuditFilter } from '../../src/audit/list.ts'
 import { openAudit } from '../../src/audit/log.ts'
@@ -67,10 +67,19 @@ describe('listAudit', () => {
     await none.remove()
   })
 
+  it('is an error where the log cannot be read', async () => {
+    const spoilt = await logDirectory()
+    await mkdir(spoilt.log, { recursive: true })
+    await expect(listAudit(spoilt.directory).next()).rejects.toMatchObject({ code: 'AUDIT_UNAVAILABLE' })
+    await spoilt.remove()
+  })
+
   it('closes the file when its reader stops early', async () => {
     for await (const record of listAudit(place.directory)) {
       expect(record.seq).toBe(1)
       break
     }
+    const open = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+    expect(open).not.toContain(place.log)
   })
 })

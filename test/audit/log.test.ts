@@ -192,11 +192,26 @@ describe('a log that cannot be written', () => {
 
   it('refuses when it is an ordinary user’s and the directory may not be written', async (context) => {
     if (process.getuid?.() === 0) return context.skip('root may write everywhere')
-    await mkdir(place.directory, { recursive: true, mode: 0o500 })
+    await mkdir(place.directory, { recursive: true })
+    await chmod(place.directory, 0o500)
     const log = await place.open()
     await expect(log.begin(BEGIN)).rejects.toMatchObject({ code: 'AUDIT_UNAVAILABLE' })
     await log.close()
     return undefined
+  })
+
+  it('refuses all that wait, at once, when another process holds the lock for too long, and names it', async () => {
+    const log = await openAudit({ directory: place.directory, clock: systemClock, lockTimeoutMs: 100 })
+    await log.note('denied', {})
+    const lock = join(place.directory, 'audit.lock')
+    await symlink('remex:elsewhere:boot:1:1:4711:x', lock)
+    const begins = await Promise.allSettled([...Array(600).keys()].map(() => log.begin(BEGIN)))
+    const reasons = new Set(begins.map((begin) => (begin.status === 'rejected' ? String(begin.reason) : 'resolved')))
+    expect([...reasons]).toEqual([expect.stringMatching(/audit\.lock within 100 ms: process 4711 on elsewhere/)])
+    await rm(lock)
+    await log.begin(BEGIN)
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, count: 2 })
+    await log.close()
   })
 
   it('leaves a log of something else as it was', async () => {

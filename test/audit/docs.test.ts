@@ -1,0 +1,32 @@
+import { spawnSync } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { inOrder, type AuditRecord } from '../../src/audit/record.ts'
+import { logDirectory } from './log-directory.ts'
+
+const page = await readFile(join(import.meta.dirname, '../../docs/audit.md'), 'utf8')
+
+describe('docs/audit.md', () => {
+  it('has a program that verifies a log without Remex, and finds one that was altered', async (context) => {
+    if (spawnSync('python3', ['--version']).status !== 0) return context.skip('python3 is not installed')
+    const program = /```python\n(.*?)```/s.exec(page)?.[1] ?? ''
+    const place = await logDirectory()
+    await place.fill(3)
+    const run = (): string => spawnSync('python3', ['-c', program], { cwd: place.directory, encoding: 'utf8' }).stdout
+    const { seq, hash }: { seq: number; hash: string } = JSON.parse(await readFile(place.head, 'utf8'))
+    expect(run()).toBe(`${seq} ${hash}\n`)
+    await writeFile(place.log, (await place.text()).replace('alice', 'mallory'))
+    expect(run()).toBe('')
+    await place.remove()
+    return undefined
+  })
+
+  it('names every field of a record, in the order of the log', () => {
+    const table = page.slice(page.indexOf('## Records'), page.indexOf('## The hash'))
+    const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name))
+    const everyField = Object.fromEntries(named.map((name) => [name, '']).toSorted()) as Partial<AuditRecord>
+    expect(Object.keys(inOrder(everyField))).toEqual(named)
+    expect(named).toHaveLength(39)
+  })
+})
