@@ -4,8 +4,8 @@ import { remoteSide } from './remote-side.ts'
 import type { SftpClient } from './sftp/client.ts'
 import type { Target } from './target.ts'
 
-/** How long putting the old file back may take. */
-const RESTORE_MS = 2000
+/** How long putting the old file back, or removing it, may take: the transfer's own deadline may have passed. */
+const CLEAN_UP_MS = 2000
 
 /**
  * Renames `temporary` over the target on the host. With `posix-rename@openssh.com` this is one step. Without it, a server
@@ -29,9 +29,9 @@ async function swap(sftp: SftpClient, temporary: Buffer, target: Target): Promis
     await sftp.rename(target.path, aside)
     await sftp.rename(temporary, target.path)
   } catch (error) {
-    throw await restore(error, { sftp: sftp.under(AbortSignal.timeout(RESTORE_MS)), aside, target })
+    throw await restore(error, { sftp: sftp.under(AbortSignal.timeout(CLEAN_UP_MS)), aside, target })
   }
-  await sftp.remove(aside).catch((error: unknown) => {
+  await sftp.under(AbortSignal.timeout(CLEAN_UP_MS)).remove(aside).catch((error: unknown) => {
     throw remexError('TRANSFER_FAILED', `${sftp.vmId}: the new file is in place, but the old one is still there as ${showPath(aside)}`, {
       vmId: sftp.vmId,
       hint: 'Remove it by hand.',

@@ -79,5 +79,7 @@ async function resolveNew(side: Side, path: Buffer): Promise<Buffer> {
   const name = baseName(path)
   const directory = directoryName(path)
   if (name === undefined) throw side.missing(path)
-  return joinPath(await side.realpath(directory), name)
+  const [entry, resolved] = await Promise.all([side.stat(directory), side.realpath(directory)])
+  if (entry?.kind !== 'directory' && entry?.kind !== 'unknown') throw side.missing(directory)
+  return joinPath(resolved, name)
 }

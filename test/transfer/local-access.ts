@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import type { CommandOutput, TransferAccess } from '../../src/transfer/access.ts'
+import type { Channel, ChannelExit } from '../../src/transport/contract.ts'
+
+const SERVER_PATHS = ['/usr/lib/openssh/sftp-server', '/usr/libexec/openssh/sftp-server', '/usr/lib/ssh/sftp-server', '/usr/libexec/sftp-server']
+
+/** OpenSSH's sftp-server on this machine; undefined where there is none. */
+export const sftpServerPath = SERVER_PATHS.find((path) => existsSync(path))
+
+/** How the "host" is to be. */
+export interface LocalHost {
+  /** Where the login starts. */
+  readonly home: string
+  /** Flags of sftp-server. `-P` takes requests and extensions away. */
+  readonly serverFlags?: readonly string[]
+  /** Shell text that is run before the server, in the same process: limits, traps. */
+  readonly beforeServer?: string
+  /** Environment of commands. Default: that of the tests. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Puts something between the client and the server. */
+  readonly wrap?: (channel: Channel) => Channel
+  /** Stands in for commands: a host without a shell, or one whose tools lie. */
+  readonly run?: TransferAccess['run']
+}
+
+/** A host without SSH: a real sftp-server and a real /bin/sh on this machine. */
+export function localAccess(host: LocalHost): TransferAccess {
+  return {
+    vmId: 'vm01',
+    sftp: async () => (host.wrap ?? ((channel: Channel) => channel))(serverChannel(host)),
+    run: host.run ?? ((command, options) => runLocally(host, command, options?.signal)),
+  }
+}
+
+function serverChannel({ home, serverFlags = [], beforeServer }: LocalHost): Channel {
+  if (sftpServerPath === undefined) throw new Error('there is no sftp-server on this machine')
+  const command = [sftpServerPath, '-e', ...serverFlags]
+  return childChannel(beforeServer === undefined ? command : ['/bin/sh', '-c', `${beforeServer}; exec "$@"`, 'sh', ...command], home)
+}
+
+/** A channel to a process of this machine. Closing it ends the process. */
+export function childChannel(command: readonly string[], cwd: string): Channel {
+  const [program = '', ...args] = command
+  const child = spawn(program, args, { cwd, stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.on('error', () => undefined)
+  const exit = new Promise<ChannelExit>((resolve) => {
+    child.once('error', () => resolve({ kind: 'lost' }))
+    child.once('exit', (code, signal) => resolve(code === null ? { kind: 'signaled', signal: signal ?? '' } : { kind: 'exited', exitCode: code }))
+  })
+  return {
+    stdin: child.stdin,
+    stdout: child.stdout,
+    stderr: child.stderr,
+    exit,
+    closed: new Promise((resolve) => child.once('close', () => resolve())),
+    signal: () => undefined,
+    close: () => void child.kill('SIGKILL'),
+  }
+}
+
+function runLocally({ home, env }: LocalHost, command: readonly string[] | string, signal: AbortSignal | undefined): Promise<CommandOutput> {
+  const [program = '', ...args] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
+  const child = spawn(program, args, { cwd: home, env: env ?? process.env, stdio: ['ignore', 'pipe', 'pipe'] })
+  signal?.addEventListener('abort', () => child.kill('SIGKILL'), { once: true })
+  const stdout: Buffer[] = []
+  const stderr: Buffer[] = []
+  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
+  child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (exitCode) => {
+      if (signal?.aborted) reject(signal.reason)
+      else resolve({ exitCode, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr) })
+    })
+  })
+}

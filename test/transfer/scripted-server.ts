@@ -1,0 +1,51 @@
+import { PassThrough, Writable } from 'node:stream'
+import { PacketDecoder, text, uint32 } from '../../src/transfer/sftp/codec.ts'
+import type { Channel } from '../../src/transport/contract.ts'
+import { framed, typeOf } from './relay.ts'
+
+/** The server's end, for a script. */
+export interface ScriptedServer {
+  /** Sends bytes as they are. */
+  raw(bytes: Buffer): void
+  /** Sends a packet in answer to `request`. */
+  answer(request: Buffer, type: number, ...fields: Buffer[]): void
+  /** Ends the channel from the server's side. */
+  hangUp(): void
+}
+
+/** A channel whose server is `script`, called for every request. It greets by itself unless `greets` is false. */
+export function scriptedChannel(script: (request: Buffer, server: ScriptedServer) => void, greets = true): Channel {
+  const stdout = new PassThrough()
+  let close = (): void => undefined
+  const closed = new Promise<void>((resolve) => {
+    close = resolve
+  })
+  const write = (bytes: Buffer): void => void (stdout.writableEnded || stdout.write(bytes))
+  const server: ScriptedServer = {
+    raw: write,
+    answer: (request, type, ...fields) => write(framed(Buffer.concat([Buffer.from([type]), request.subarray(1, 5), ...fields]))),
+    hangUp: () => void stdout.end(),
+  }
+  const decoder = new PacketDecoder()
+  const stdin = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      for (const packet of decoder.push(chunk)) {
+        if (typeOf(packet) === 1 && greets) write(VERSION)
+        else script(packet, server)
+      }
+      done()
+    },
+  })
+  const shut = (): void => {
+    stdout.end()
+    close()
+  }
+  return { stdin, stdout, stderr: new PassThrough(), exit: closed.then(() => ({ kind: 'lost' })), closed, signal: () => undefined, close: shut }
+}
+
+const VERSION = framed(Buffer.concat([Buffer.from([2]), uint32(3)]))
+
+/** Fields of a STATUS packet. */
+export function status(code: number, message = ''): Buffer {
+  return Buffer.concat([uint32(code), text(message), text('en')])
+}
