@@ -68,7 +68,10 @@ function wrongJumps(vms: RawVms): Problem[] {
   return Object.entries(vms).flatMap(([id, { jump }]) => {
     const path = ['vms', id, 'jump']
     if (jump === undefined) return []
-    if (!Object.hasOwn(vms, jump)) return looksLikeAddress(jump) ? [] : [{ path, what: `${noSuchHost(jump, vms)} (an address without dots is written user@host or host:22)` }]
+    if (!Object.hasOwn(vms, jump)) {
+      const what = `${noSuchHost(jump, vms)} (an address without dots is written user@host or host:22)`
+      return looksLikeAddress(jump) ? [] : [{ path, what }]
+    }
     const way = wayOf(id, vms)
     return way.at(-1) === id ? [{ path, what: `the jumps go in a circle: ${way.join(' → ')}` }] : []
   })

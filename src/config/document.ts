@@ -1,4 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type ScalarTag, type YAMLError } from 'yaml'
+import { RemexError } from '../core/errors.ts'
 import { configInvalid, type Locate, type Problem } from './problems.ts'
 
 /** Values that a file may share by `*alias`; bounds what a small file can grow to. */
@@ -41,7 +42,9 @@ export function parseYaml(text: string, label: string): ParsedFile {
   } catch (error) {
     if (error instanceof ReferenceError) throw whole('an alias in it has no anchor, or it has too many aliases')
     if (error instanceof RangeError) throw whole('it is nested too deeply')
-    throw error
+    if (error instanceof RemexError) throw error
+    // What is left is a merge key without a map. The parser's own words could show text of the file.
+    throw whole('not valid YAML: "<<" wants a map, or a list of maps, of the same file')
   }
 }
 
@@ -61,11 +64,12 @@ function problemOf({ code, message }: YAMLError): Problem {
 
 /** `001:` is the number 1 to YAML and `no:` is false: such a host would have another name than the one written. */
 function idsThatAreNotText(document: Document): Problem[] {
-  const vms = document.get('vms', true)
+  const vms = resolved(document, document.get('vms', true))
   if (!isMap(vms)) return []
   return vms.items.flatMap(({ key }) => {
     if (!isScalar(key) || !(key.value === null || ['number', 'boolean', 'bigint'].includes(typeof key.value))) return []
-    return [{ path: ['vms', String(key.value)], isKey: true, what: `expected a host id as text, got ${key.source ?? 'nothing'}; put it in quotes` }]
+    const what = `expected a host id as text, got ${key.source ?? 'nothing'}; put it in quotes`
+    return [{ path: ['vms', String(key.value)], isKey: true, what }]
   })
 }
 

@@ -20,7 +20,9 @@ export function problemsOf(issues: readonly Issue[], path: readonly PropertyKey[
 
 function problemsOfIssue(issue: Issue, path: readonly PropertyKey[]): Problem[] {
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey([...path, key]))
-  if (issue.code === 'invalid_key') return [{ path, isKey: true, what: expected(issue.issues[0]?.message ?? issue.message, issue.input, path) }]
+  if (issue.code === 'invalid_key') {
+    return [{ path, isKey: true, what: expected(issue.issues[0]?.message ?? issue.message, issue.input, path) }]
+  }
   if (issue.code === 'invalid_union') {
     // A list with a wrong entry: the entry is the problem, not the list.
     const inside = issue.errors.find((option) => option.length > 0 && option.every((nested) => nested.path.length > 0))

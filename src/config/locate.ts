@@ -41,7 +41,9 @@ export async function readConfigFile(lookup: Lookup): Promise<ConfigFile> {
     const file = await readAt(candidate, lookup)
     if (file) return file
   }
-  throw remexError('CONFIG_NOT_FOUND', `there is no configuration file: ${usual.map((at) => resolve(cwd, at)).map(printable).join(' and ')} are not there, and neither --config nor $REMEX_CONFIG names one`)
+  const looked = usual.map((at) => printable(resolve(cwd, at))).join(' and ')
+  const named = 'neither --config nor $REMEX_CONFIG names one'
+  throw remexError('CONFIG_NOT_FOUND', `there is no configuration file: ${named}, and ${looked} are not there`)
 }
 
 function missing(path: string, by: string, { cwd, home }: Lookup): never {
@@ -87,7 +89,12 @@ function decode(bytes: Buffer): string {
   }
 }
 
-const REASONS: Readonly<Record<string, string>> = { EACCES: 'permission denied', EPERM: 'permission denied', EISDIR: 'it is a directory', ELOOP: 'its symbolic links go in a circle' }
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EISDIR: 'it is a directory',
+  ELOOP: 'its symbolic links go in a circle',
+}
 
 function unreadable(label: string, error: unknown): RemexError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : undefined

@@ -18,7 +18,8 @@ export interface Surroundings {
 
 /** The configuration with all defaults, from sections that were checked. */
 export function resolveConfig(raw: RawConfig, path: string | undefined, around: Surroundings): Config {
-  const hosts = Object.entries(raw.vms).map(([id, vm]) => [id, resolveHost(id, vm, { ...around, engine: raw.settings.engine ?? 'auto' })] as const)
+  const forHosts = { ...around, engine: raw.settings.engine ?? 'auto' }
+  const hosts = Object.entries(raw.vms).map(([id, vm]) => [id, resolveHost(id, vm, forHosts)] as const)
   return {
     path,
     hosts: new Map(hosts),

@@ -15,6 +15,7 @@ export const VM_ID = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 const LONGEST_ID = 128
 
 const ID_EXPECTED = 'a host id: a letter or digit, then letters, digits, ".", "_" and "-"; not "all"'
+const SUDO_EXPECTED = 'true, false (without quotes) or a user name'
 const NO_CONTROL = /^\P{Cc}*$/u
 
 type Fits<T> = (value: T) => boolean
@@ -59,9 +60,11 @@ function isAddress(value: string): boolean {
 }
 
 /** `~` and `~/…` are expanded; `~name` is not and would become a directory of that name. */
-const path = (): z.ZodMiniString => text('a path; of "~" only "~/…" is known', (value) => /^\P{Cc}+$/u.test(value) && !/^~[^/]/.test(value))
-const vmId = (): z.ZodMiniString => matching(ID_EXPECTED, VM_ID).check(z.refine((id) => id !== 'all' && id.length <= LONGEST_ID, ID_EXPECTED))
-const engine = (): z.ZodMiniEnum<{ auto: 'auto'; ssh2: 'ssh2'; openssh: 'openssh' }> => z.enum(['auto', 'ssh2', 'openssh'], 'auto, ssh2 or openssh')
+const isPath: Fits<string> = (value) => /^\P{Cc}+$/u.test(value) && !/^~[^/]/.test(value)
+const path = (): z.ZodMiniString => text('a path; of "~" only "~/…" is known', isPath)
+const isFreeId: Fits<string> = (id) => id !== 'all' && id.length <= LONGEST_ID
+const vmId = (): z.ZodMiniString => matching(ID_EXPECTED, VM_ID).check(z.refine(isFreeId, ID_EXPECTED))
+const engine = z.enum(['auto', 'ssh2', 'openssh'], 'auto, ssh2 or openssh')
 /** Never with a leading "-": logins become arguments of programs. */
 const login = (expected: string): z.ZodMiniString => matching(expected, /^[^\s\p{Cc}-][^\s\p{Cc}]*$/u)
 const plain = (expected: string): z.ZodMiniString => matching(expected, NO_CONTROL)
@@ -72,6 +75,9 @@ const hostKey = text(
 )
 
 const groupName = matching('a group name: letters, digits, ".", "_" and "-"', VM_ID)
+
+/** A flag in quotes would become a user of that name. */
+const sudoUser = login(SUDO_EXPECTED).check(z.refine((name) => !/^(?:true|false|yes|no|on|off)$/i.test(name), SUDO_EXPECTED))
 
 /** One entry of `vms:`. */
 const vm = z.strictObject(
@@ -86,8 +92,8 @@ const vm = z.strictObject(
     host_key: z.optional(oneOrMore(hostKey, 'a SHA256:… fingerprint, or a public key (type and base64), or a list of those')),
     identity_file: z.optional(path()),
     jump: z.optional(text('a host of this file, or [user@]host[:port]', (value) => parseJump(value) !== undefined)),
-    engine: z.optional(engine()),
-    sudo: z.optional(z.union([z.boolean(), login('a user name')], 'true, false or a user name')),
+    engine: z.optional(engine),
+    sudo: z.optional(z.union([z.boolean(), sudoUser], SUDO_EXPECTED)),
   },
   'a map of settings with at least "ip"',
 )
@@ -116,7 +122,7 @@ export const settingsSchema = z.strictObject(
     known_hosts_path: z.optional(oneOrMore(path(), 'a path or a list of paths')),
     audit_log_destination: z.optional(z.literal('file', 'file; other destinations of the audit log are not in this version')),
     audit_log_path: z.optional(path()),
-    engine: z.optional(engine()),
+    engine: z.optional(engine),
     require_post_quantum: z.optional(flag()),
   },
   'a map of settings',
@@ -127,12 +133,14 @@ const pattern = list(patternWord, 'a list of words').check(
   z.refine((words: readonly string[]) => !words.slice(0, -1).includes('**'), '"**" as the last word only'),
 )
 
+const operation = z.enum(['run', 'script', 'upload', 'download'], 'run, script, upload or download')
+
 const rule = z.strictObject(
   {
     effect: z.enum(['allow', 'deny', 'ask'], 'allow, deny or ask'),
     users: z.optional(list(login('a user name'), 'a list of user names')),
     hosts: z.optional(list(z.string('a target expression'), 'a list of target expressions')),
-    operations: z.optional(list(z.enum(['run', 'script', 'upload', 'download'], 'run, script, upload or download'), 'a list of operations')),
+    operations: z.optional(list(operation, 'a list of operations')),
     commands: z.optional(list(pattern, 'a list of commands, each a list of words')),
     shell: z.optional(flag()),
   },

@@ -122,7 +122,9 @@ function parseRange(item: string, start: number, reading: Reading): Range {
   const [, low, high = low] = /^(\d{1,15})(?:-(\d{1,15}))?$/.exec(item) ?? []
   if (low === undefined || high === undefined) throw syntaxError(reading, start, 'brackets hold numbers and ranges, like [01-04,07]')
   if (Number(high) < Number(low)) throw syntaxError(reading, start, `the range ${item} runs backwards`)
-  if (high.startsWith('0') && high.length !== low.length) throw syntaxError(reading, start, `both ends of ${item} need the same number of digits`)
+  if (high.startsWith('0') && high.length !== low.length) {
+    throw syntaxError(reading, start, `both ends of ${item} need the same number of digits`)
+  }
   return { low: Number(low), count: Number(high) - Number(low) + 1, width: low.length }
 }
 
@@ -138,7 +140,9 @@ function trim(piece: Piece): Piece {
   return { text: text.trimEnd(), start: piece.start + piece.text.length - text.length }
 }
 
-const tooMany = (reading: Reading, start: number): RemexError => syntaxError(reading, start, `it names more than ${MAX_NAMES} hosts and groups`)
+function tooMany(reading: Reading, start: number): RemexError {
+  return syntaxError(reading, start, `it names more than ${MAX_NAMES} hosts and groups`)
+}
 
 function syntaxError(reading: Reading, start: number, why: string): RemexError {
   return remexError('USAGE', `targets ${showTargets(reading.whole)}, character ${start + 1}: ${why}`, {

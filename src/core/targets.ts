@@ -57,7 +57,12 @@ export function resolveTargets(expression: string | readonly string[], hosts: re
   return resolveParts(parseTargets(joined(expression)), rosterOf(hosts))
 }
 
-const joined = (expression: string | readonly string[]): string => (typeof expression === 'string' ? expression : expression.join(','))
+/** Throws `USAGE` for what gets past the types. */
+function joined(expression: string | readonly string[]): string {
+  const parts: readonly unknown[] = typeof expression === 'string' ? [expression] : Array.isArray(expression) ? expression : [undefined]
+  if (parts.every((part) => typeof part === 'string')) return parts.join(',')
+  throw remexError('USAGE', 'targets are a text, or a list of texts')
+}
 
 function rosterOf(hosts: readonly TargetHost[]): Roster {
   const groups = new Map<string, Set<string>>()
@@ -126,7 +131,7 @@ function unknownGroup(name: string, roster: Roster): RemexError {
 
 function nothingSelected(text: string, leftOut: Selection['leftOut']): RemexError {
   const why = leftOut.length === 0 ? '' : `: ${listed(leftOut.map(({ id, reason }) => `${id} is ${reason}`))}`
-  return remexError('USAGE', `targets ${showTargets(text)} select no host${why}`, { hint: 'See which hosts and groups there are: remex hosts list' })
+  return remexError('USAGE', `targets ${showTargets(text)} select no host${why}`, { hint: 'See which there are: remex hosts list' })
 }
 
 const quoted = (name: string): string => printable(name.length > 80 ? `${name.slice(0, 79)}…` : name)

@@ -1,3 +1,5 @@
+import { printable } from '../core/printable.ts'
+
 /** One rule: who may do what where. Empty lists mean any. */
 export interface Rule {
   readonly effect: 'allow' | 'deny' | 'ask'
@@ -43,7 +45,7 @@ export interface Decision {
  */
 export function decide(policy: { readonly rules: readonly Rule[] } | undefined, request: PolicyRequest): Decision {
   if (policy === undefined) return { effect: 'allow', rule: undefined, reason: 'there is no policy' }
-  const as = request.user === request.osUser ? '' : ` (rules are about the operating system's user ${request.osUser}, not about ${request.user})`
+  const as = request.user === request.osUser ? '' : ` (${whoCounts(request)})`
   if (request.operation === 'run' && request.shellText === undefined && !request.words?.length) {
     return { effect: 'deny', rule: undefined, reason: `there is no command to judge${as}` }
   }
@@ -52,6 +54,9 @@ export function decide(policy: { readonly rules: readonly Rule[] } | undefined, 
   if (!found) return { effect: 'deny', rule: undefined, reason: `no rule of the policy allows it${as}` }
   return { effect: found.effect === 'allow' ? 'allow' : 'deny', rule: index + 1, reason: `rule ${index + 1} ${VERBS[found.effect]}${as}` }
 }
+
+const whoCounts = ({ user, osUser }: PolicyRequest): string =>
+  `rules are about the operating system's user ${printable(osUser)}, not about ${printable(user)}`
 
 const VERBS = { allow: 'allows it', deny: 'denies it', ask: 'asks for an approval, which is not available in this version' } as const
 

@@ -16,12 +16,15 @@ const around = { env: {}, cwd: ROOT, home: '/home/operator', osUser: 'operator' 
 const load = (path: string): Promise<Config> => loadConfig({ ...around, path })
 
 /** Every key that a file may have, with the place of its map. */
-const KEYS = [[], ['vms', 'vm01'], ['remote_execution'], ['policy'], ['policy', 'rules', 0]].flatMap((place) => keysAt(place).map((key) => [place.join('.'), key] as const))
+const KEYS = [[], ['vms', 'vm01'], ['remote_execution'], ['policy'], ['policy', 'rules', 0]].flatMap((place) =>
+  keysAt(place).map((key) => [place.join('.'), key] as const),
+)
 
 describe('configs/config.example.yml', () => {
   it('loads unchanged, with the four hosts of the original', async () => {
     const config = await load(EXAMPLE)
-    expect([...config.hosts.values()].map(({ id, address, port, login, role, enabled }) => [id, address, port, login, role, enabled])).toEqual([
+    const hosts = [...config.hosts.values()]
+    expect(hosts.map(({ id, address, port, login, role, enabled }) => [id, address, port, login, role, enabled])).toEqual([
       ['vm01', '10.0.0.10', 22, 'thadmin', 'ingest-parser', true],
       ['vm02', '10.0.0.11', 22, 'thadmin', 'database', true],
       ['vm03', '10.0.0.12', 22, 'thadmin', 'analysis-jupyter', true],
@@ -71,7 +74,14 @@ describe('a configuration of the original service', () => {
       ['vm03', '10.0.0.12', 'thadmin', false],
       ['vm04', '10.0.0.13', 'operator', true],
     ])
-    expect(config.settings).toMatchObject({ defaultTimeoutMs: 30_000, defaultRetry: 3, maxParallel: 5, poolSize: 10, keyRotationDays: 90, keyStorageConfigured: true })
+    expect(config.settings).toMatchObject({
+      defaultTimeoutMs: 30_000,
+      defaultRetry: 3,
+      maxParallel: 5,
+      poolSize: 10,
+      keyRotationDays: 90,
+      keyStorageConfigured: true,
+    })
     expect(config.policy).toBeUndefined()
   })
 })
@@ -102,10 +112,25 @@ describe('showConfig', () => {
   ]
   const data = {
     vms: {
-      vm01: { ip: '::1', name: 'yes', groups: ['lab'], host_key: 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU', identity_file: '/k', jump: 'vm02', sudo: 'root', enabled: false },
+      vm01: {
+        ip: '::1',
+        name: 'yes',
+        groups: ['lab'],
+        host_key: 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU',
+        identity_file: '/k',
+        jump: 'vm02',
+        sudo: 'root',
+        enabled: false,
+      },
       vm02: { ip: 'b.example', ssh_user: '007', engine: 'ssh2' },
     },
-    remote_execution: { default_timeout: 'none', connect_timeout: '1500ms', keepalive_interval: '2h', allowed_vm_ids: ['vm01'], key_storage_path: '/keys' },
+    remote_execution: {
+      default_timeout: 'none',
+      connect_timeout: '1500ms',
+      keepalive_interval: '2h',
+      allowed_vm_ids: ['vm01'],
+      key_storage_path: '/keys',
+    },
     policy: { rules },
   }
 

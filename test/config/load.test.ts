@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { loadConfig } from '../../src/config/load.ts'
+import { loadConfig, type ConfigSource } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/types.ts'
 import { RemexError } from '../../src/core/errors.ts'
 
@@ -13,7 +13,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(root, { recursive: true, force: true }))
 
-const around = (): { env: NodeJS.ProcessEnv; cwd: string; home: string; osUser: string } => ({ env: {}, cwd: root, home: join(root, 'home'), osUser: 'operator' })
+const around = (): ConfigSource => ({ env: {}, cwd: root, home: join(root, 'home'), osUser: 'operator' })
 
 async function write(name: string, text: string | Buffer): Promise<string> {
   const path = join(root, name)
@@ -34,6 +34,8 @@ async function failure(loading: Promise<Config>): Promise<RemexError> {
   if (error instanceof RemexError) return error
   throw error
 }
+
+const invalid = (message: RegExp): object => ({ code: 'CONFIG_INVALID', message: expect.stringMatching(message) as string })
 
 describe('where loadConfig looks', () => {
   it('takes the file that is named before all others', async () => {
@@ -98,29 +100,29 @@ describe('what loadConfig cannot read', () => {
   it('refuses a directory', async () => {
     await mkdir(join(root, 'configs/config.yml'), { recursive: true })
     const error = await failure(loadConfig(around()))
-    expect(error).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/configs\/config\.yml cannot be read: it is a directory/) })
+    expect(error).toMatchObject(invalid(/configs\/config\.yml cannot be read: it is a directory/))
   })
 
   it('does not pass over a file that is there but cannot be read', async () => {
     await write('home/.config/remex/config.yml', oneHost('home'))
     await mkdir(join(root, 'configs'))
     await symlink('config.yml', join(root, 'configs/config.yml'))
-    expect(await failure(loadConfig(around()))).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/cannot be read: its symbolic links/) })
+    expect(await failure(loadConfig(around()))).toMatchObject(invalid(/cannot be read: its symbolic links/))
   })
 
   it.runIf(process.getuid?.() !== 0)('refuses a file without permission to read it', async () => {
     const path = await write('c.yml', oneHost('vm01'))
     await chmod(path, 0)
-    expect(await failure(loadConfig({ ...around(), path }))).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/cannot be read: permission denied/) })
+    expect(await failure(loadConfig({ ...around(), path }))).toMatchObject(invalid(/cannot be read: permission denied/))
   })
 
   it('refuses a file that is not UTF-8', async () => {
     const error = await failure(loadText(Buffer.from('vms: {vm01: {ip: 10.0.0.1, name: "\xe9"}}', 'latin1')))
-    expect(error).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/not UTF-8/) })
+    expect(error).toMatchObject(invalid(/not UTF-8/))
   })
 
   it('refuses a file that has no end', async () => {
-    expect(await failure(loadConfig({ ...around(), path: '/dev/zero' }))).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringMatching(/larger than 16 MiB/) })
+    expect(await failure(loadConfig({ ...around(), path: '/dev/zero' }))).toMatchObject(invalid(/larger than 16 MiB/))
   })
 
   it('reads a file with a byte order mark and Windows line ends', async () => {
@@ -210,8 +212,12 @@ describe('what loadConfig makes of values', () => {
   })
 
   it('expands ~ and resolves relative paths from where it was started', async () => {
-    const { settings: paths } = await loadText(`${oneHost('vm01')}remote_execution: {key_storage_path: ~/keys, audit_log_path: audit, known_hosts_path: ./kh}\n`)
-    expect(paths).toMatchObject({ keyStoragePath: join(root, 'home/keys'), auditPath: join(root, 'audit'), knownHostsPaths: [join(root, 'kh')] })
+    const section = 'remote_execution: {key_storage_path: ~/keys, audit_log_path: audit, known_hosts_path: ./kh}\n'
+    expect((await loadText(oneHost('vm01') + section)).settings).toMatchObject({
+      keyStoragePath: join(root, 'home/keys'),
+      auditPath: join(root, 'audit'),
+      knownHostsPaths: [join(root, 'kh')],
+    })
   })
 
   const blob = 'AAAAC3NzaC1lZDI1NTE5AAAAIJ1Bz4fyhzBNdB3h8EEs6cQKVzCSqOEzZtT4JtFvQnEZ'
@@ -231,7 +237,11 @@ describe('what loadConfig makes of values', () => {
     ['takes a jump by address', 'ip: a, jump: admin@bastion.example.org:2222', { jump: 'admin@bastion.example.org:2222' }],
     ['takes a jump by an IPv6 address', 'ip: a, jump: "[::1]:2222"', { jump: '[::1]:2222' }],
     ['takes a jump by a host of the file', 'ip: a, jump: vm02', { jump: 'vm02' }],
-    ['expands ~ in identity_file', 'ip: a, identity_file: ~/.ssh/id', { identityFile: expect.stringMatching(/home\/\.ssh\/id$/) as string }],
+    [
+      'expands ~ in identity_file',
+      'ip: a, identity_file: ~/.ssh/id',
+      { identityFile: expect.stringMatching(/home\/\.ssh\/id$/) as string },
+    ],
     ['takes a login with a domain', String.raw`ip: a, ssh_user: 'DOM\user'`, { login: String.raw`DOM\user` }],
   ]
   it.each(vms)('%s', async (_sentence, entry, expected) => {
@@ -248,7 +258,8 @@ describe('what loadConfig makes of values', () => {
 
   it('fills the lists of a policy rule that are left out', async () => {
     const config = await loadText(`${oneHost('vm01')}policy:\n  rules:\n    - {effect: allow, commands: [[df, "*", "**"]]}\n`)
-    expect(config.policy).toEqual({ rules: [{ effect: 'allow', users: [], hosts: [], operations: [], commands: [['df', '*', '**']], shell: false }] })
+    const filled = { effect: 'allow', users: [], hosts: [], operations: [], commands: [['df', '*', '**']], shell: false }
+    expect(config.policy).toEqual({ rules: [filled] })
   })
 
   it('keeps a policy without rules, which denies everything', async () => {
@@ -270,7 +281,11 @@ describe('a configuration given as an object', () => {
     ['a list', [], /expected sections/],
     ['a text', 'vms: {}', /expected sections/],
     ['a null host', { vms: { vm01: null } }, /vms\.vm01: expected a map of settings/],
-    ['a host with a name that objects treat in their own way', JSON.parse('{"vms":{"vm01":{"ip":"a"},"__proto__":{"ip":"a"}}}') as object, /vms\.__proto__: expected a host id/],
+    [
+      'a host with a name that objects treat in their own way',
+      JSON.parse('{"vms":{"vm01":{"ip":"a"},"__proto__":{"ip":"a"}}}') as object,
+      /vms\.__proto__: expected a host id/,
+    ],
     ['a policy that got lost on the way', { vms: { vm01: { ip: 'a' } }, policy: undefined }, /policy: missing/],
     ['a function for a text', { vms: { vm01: { ip: () => 'a' } } }, /vms\.vm01\.ip: expected .*, got a function/],
   ])('is refused as CONFIG_INVALID when it is %s, even though a file is there', async (_name, data, message) => {

@@ -95,7 +95,8 @@ describe('RunResult', () => {
 
   it('does not call the other stream cut when one was', () => {
     const half = Buffer.from('€').subarray(0, 2)
-    expect(json({ ...output(Buffer.from('a'), 10), stderrRaw: half, stderrBytes: 2 })).toHaveProperty('stderr_base64', half.toString('base64'))
+    const object = json({ ...output(Buffer.from('a'), 10), stderrRaw: half, stderrBytes: 2 })
+    expect(object).toHaveProperty('stderr_base64', half.toString('base64'))
   })
 
   it('shows bytes that are not UTF-8 as U+FFFD in stdout and keeps them in stdoutRaw', () => {

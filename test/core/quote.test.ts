@@ -15,14 +15,17 @@ function wordsSeenBy([file = '', ...args]: readonly string[], text: string): str
   return run.stdout.split('\0').slice(0, -1)
 }
 
+const SPECIAL = '\'"\\`$(){}[]*?~!#&|;<>=+%^-, \t\n\r\u007f\u0080é—😀a1'
+const WORDS = ['', '-', '--', '-n', '=ls', 'a=b', 'a+=b', '~', '~root', '*', '!!', '$HOME', '$(id)', '`id`', "'", "''", '\n', '\\', '%1']
+
 /** Text that a command line can carry: any Unicode but NUL and lone surrogates, rich in what shells care about. */
 const word = fc
   .oneof(
     { weight: 3, arbitrary: fc.string({ unit: 'binary', maxLength: 20 }) },
-    { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom(...'\'"\\`$(){}[]*?~!#&|;<>=+%^-, \t\n\r\u007f\u0080é—😀a1'), maxLength: 12 }) },
+    { weight: 2, arbitrary: fc.string({ unit: fc.constantFrom(...SPECIAL), maxLength: 12 }) },
     // Bytes, each as the character of the same number: what a file name in another encoding looks like.
     { weight: 1, arbitrary: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString('latin1')) },
-    { weight: 1, arbitrary: fc.constantFrom('', '-', '--', '-n', '=ls', 'a=b', 'a+=b', '~', '~root', '*', '!!', '$HOME', '$(id)', '`id`', "'", "''", '\n', '\\', '%1') },
+    { weight: 1, arbitrary: fc.constantFrom(...WORDS) },
   )
   .map((text) => text.replaceAll('\0', ''))
 

@@ -4,7 +4,9 @@ import { RemexError } from '../../src/core/errors.ts'
 import { foldIds } from '../../src/core/fold.ts'
 import { resolveTargets, selectTargets, type TargetHost } from '../../src/core/targets.ts'
 
-const host = (id: string, role: string, groups: string[] = [], state: TargetHost['state'] = 'usable'): TargetHost => ({ id, role, groups, state })
+function host(id: string, role: string, groups: string[] = [], state: TargetHost['state'] = 'usable'): TargetHost {
+  return { id, role, groups, state }
+}
 
 const LAB: readonly TargetHost[] = [
   host('vm01', 'ingest-parser', ['lab', 'prod']),
@@ -132,6 +134,10 @@ describe('selectTargets', () => {
   ]
   it.each(hints)('%s', (_sentence, expression, hint) => {
     expect(failure(expression).hint).toMatch(hint)
+  })
+
+  it.each<[unknown]>([[undefined], [null], [7], [['vm01', 7]]])('refuses %j, which gets past the types', (expression) => {
+    expect(failure(expression as string)).toMatchObject({ code: 'USAGE', message: 'targets are a text, or a list of texts' })
   })
 
   it('puts the host into the error when there is one', () => {

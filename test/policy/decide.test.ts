@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decide, type PolicyRequest, type Rule } from '../../src/policy/decide.ts'
 
-const rule = (facts: Partial<Rule>): Rule => ({ effect: 'allow', users: [], hosts: [], operations: [], commands: [], shell: false, ...facts })
+const ANY: Rule = { effect: 'allow', users: [], hosts: [], operations: [], commands: [], shell: false }
+const rule = (facts: Partial<Rule>): Rule => ({ ...ANY, ...facts })
 
 const request = (facts: Partial<PolicyRequest>): PolicyRequest => ({
   user: 'alice',
@@ -26,7 +27,9 @@ describe('decide', () => {
     expect(decide({ rules: [] }, request({}))).toEqual({ effect: 'deny', rule: undefined, reason: 'no rule of the policy allows it' })
   })
 
-  const decisions: readonly (readonly [string, readonly Partial<Rule>[], Partial<PolicyRequest>, 'allow' | 'deny', number | undefined])[] = [
+  /** Sentence, rules, request, and what is decided by which rule. */
+  type Case = readonly [string, readonly Partial<Rule>[], Partial<PolicyRequest>, 'allow' | 'deny', number | undefined]
+  const decisions: readonly Case[] = [
     ['allows what a rule without conditions allows', [{}], {}, 'allow', 1],
     ['lets the first rule that matches decide: deny before allow', [{ effect: 'deny' }, {}], {}, 'deny', 1],
     ['lets the first rule that matches decide: allow before deny', [{}, { effect: 'deny' }], {}, 'allow', 1],
@@ -34,7 +37,13 @@ describe('decide', () => {
     ['denies what no rule matches', [{ users: ['bob'] }], {}, 'deny', undefined],
     ['matches users exactly', [{ users: ['Alice', 'alic', 'alice2'] }], {}, 'deny', undefined],
     ['does not read * as any user', [{ users: ['*'] }], {}, 'deny', undefined],
-    ['matches the operating system’s user, not the name that was given', [{ users: ['alice'] }], { user: 'alice', osUser: 'mallory' }, 'deny', undefined],
+    [
+      'matches the operating system’s user, not the name that was given',
+      [{ users: ['alice'] }],
+      { user: 'alice', osUser: 'mallory' },
+      'deny',
+      undefined,
+    ],
     ['matches the operating system’s user under another label', [{ users: ['alice'] }], { user: 'sync', osUser: 'alice' }, 'allow', 1],
     ['allows on a host of the expression', [{ hosts: ['@db', '@lab'] }], {}, 'allow', 1],
     ['denies on another host', [{ hosts: ['@db', 'vm02'] }], {}, 'deny', undefined],
@@ -45,7 +54,13 @@ describe('decide', () => {
     ['denies a command with another word', [status], { words: ['systemctl', 'restart', 'nginx'] }, 'deny', undefined],
     ['denies a command with a word too many', [status], { words: ['systemctl', 'status', 'nginx', '--now'] }, 'deny', undefined],
     ['denies a command with a word too few', [status], { words: ['systemctl', 'status'] }, 'deny', undefined],
-    ['does not take * for a part of a word', [{ commands: [['systemctl', 'stat*']] }], { words: ['systemctl', 'status'] }, 'deny', undefined],
+    [
+      'does not take * for a part of a word',
+      [{ commands: [['systemctl', 'stat*']] }],
+      { words: ['systemctl', 'status'] },
+      'deny',
+      undefined,
+    ],
     ['lets * stand for an empty word', [status], { words: ['systemctl', 'status', ''] }, 'allow', 1],
     ['lets a final ** stand for any number of words', [{ commands: [['df', '**']] }], { words: ['df', '-h', '/'] }, 'allow', 1],
     ['lets a final ** stand for no word', [{ commands: [['df', '**']] }], { words: ['df'] }, 'allow', 1],
@@ -57,18 +72,60 @@ describe('decide', () => {
     ['allows shell text under a rule with shell', [{ shell: true }], shell, 'allow', 1],
     ['allows words under a rule with shell', [{ shell: true }], {}, 'allow', 1],
     ['does not match shell text by commands', [{ commands: [['**']] }], shell, 'deny', undefined],
-    ['does not match shell text by commands, even when it is one word', [{ commands: [['uptime']] }], { shellText: 'uptime' }, 'deny', undefined],
+    [
+      'does not match shell text by commands, even when it is one word',
+      [{ commands: [['uptime']] }],
+      { shellText: 'uptime' },
+      'deny',
+      undefined,
+    ],
     ['matches shell text by a rule with commands and shell', [{ commands: [['df']], shell: true }], shell, 'allow', 1],
-    ['judges shell text as such even when words come with it', [{ commands: [['uptime']] }], { ...shell, words: ['uptime'] }, 'deny', undefined],
-    ['denies the shell text of a user whom a rule denies, though the rule does not speak of shell', [{ effect: 'deny', users: ['alice'] }, { shell: true }], shell, 'deny', 1],
-    ['does not let a rule that denies some commands decide about shell text', [{ effect: 'deny', commands: [['rm', '**']] }, { shell: true }], shell, 'allow', 2],
+    [
+      'judges shell text as such even when words come with it',
+      [{ commands: [['uptime']] }],
+      { ...shell, words: ['uptime'] },
+      'deny',
+      undefined,
+    ],
+    [
+      'denies the shell text of a user whom a rule denies, though the rule does not speak of shell',
+      [{ effect: 'deny', users: ['alice'] }, { shell: true }],
+      shell,
+      'deny',
+      1,
+    ],
+    [
+      'does not let a rule that denies some commands decide about shell text',
+      [{ effect: 'deny', commands: [['rm', '**']] }, { shell: true }],
+      shell,
+      'allow',
+      2,
+    ],
     ['denies where a rule asks for an approval', [{ effect: 'ask' }, {}], {}, 'deny', 1],
     ['denies shell text where a rule asks for an approval', [{ effect: 'ask' }, { shell: true }], shell, 'deny', 1],
-    ['judges the path and arguments of a script', [{ commands: [['/opt/x.sh', '*']] }], { operation: 'script', words: ['/opt/x.sh', 'a'] }, 'allow', 1],
+    [
+      'judges the path and arguments of a script',
+      [{ commands: [['/opt/x.sh', '*']] }],
+      { operation: 'script', words: ['/opt/x.sh', 'a'] },
+      'allow',
+      1,
+    ],
     ['denies another script', [{ commands: [['/opt/x.sh', '*']] }], { operation: 'script', words: ['/opt/y.sh', 'a'] }, 'deny', undefined],
-    ['denies a script without words where commands are named', [{ commands: [['**']] }], { operation: 'script', words: undefined }, 'deny', undefined],
+    [
+      'denies a script without words where commands are named',
+      [{ commands: [['**']] }],
+      { operation: 'script', words: undefined },
+      'deny',
+      undefined,
+    ],
     ['does not let commands allow a transfer', [{ commands: [['**']] }], { operation: 'upload', words: undefined }, 'deny', undefined],
-    ['does not judge a transfer by commands where the operation is named', [{ commands: [['df']], operations: ['upload'] }], { operation: 'upload', words: undefined }, 'allow', 1],
+    [
+      'does not judge a transfer by commands where the operation is named',
+      [{ commands: [['df']], operations: ['upload'] }],
+      { operation: 'upload', words: undefined },
+      'allow',
+      1,
+    ],
     ['does not need shell for a transfer', [{ operations: ['download'] }], { operation: 'download', words: undefined }, 'allow', 1],
   ]
   it.each(decisions)('%s', (_sentence, ...[rules, facts, effect, decidedBy]) => {
@@ -92,7 +149,8 @@ describe('decide', () => {
     const matchesHost = (): boolean => {
       throw new Error('no such group')
     }
-    expect(() => decide({ rules: [rule({ effect: 'deny', hosts: ['@gone'] }), rule({})] }, request({ matchesHost }))).toThrow('no such group')
+    const rules = [rule({ effect: 'deny', hosts: ['@gone'] }), rule({})]
+    expect(() => decide({ rules }, request({ matchesHost }))).toThrow('no such group')
   })
 
   const word = fc.oneof(fc.string(), fc.constantFrom('*', '**', '', 'ls', 'ls '))
