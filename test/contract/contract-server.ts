@@ -29,7 +29,8 @@ export function contractCase(engine: Engine, makeServer: () => Promise<TestHost 
     open.forEach((connection) => connection.close())
     await network?.close()
     if (server !== undefined && !('skipped' in server)) await server.close()
-  })
+    // Looking through /proc for what is left can take long on a busy machine.
+  }, 120_000)
   const serverOf = (context: TestContext): TestHost => {
     if (server === undefined) throw new Error('the server was not started')
     if ('skipped' in server) context.skip(server.skipped)

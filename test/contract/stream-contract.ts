@@ -21,7 +21,7 @@ export function streamContract(subject: ContractCase): void {
 function content({ connect }: ContractCase): void {
   test('carry 10 MB in, out and to stderr at once, byte for byte', async (context) => {
     const data = randomBytes(10_000_000)
-    const channel = await (await connect(context)).exec('tee /dev/stderr')
+    const channel = await (await connect(context)).exec('f=$(mktemp) && tee "$f" && cat "$f" >&2; rm "$f"')
     const sent = pipeline(Readable.from(pieces(data)), channel.stdin)
     const [stdout, stderr] = await Promise.all([buffer(channel.stdout), buffer(channel.stderr), sent])
     expect([stdout, stderr].map(sha256)).toEqual([sha256(data), sha256(data)])

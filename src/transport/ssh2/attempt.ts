@@ -21,6 +21,7 @@ export class Attempt implements Standing {
   readonly #bounds: Bounds
   #stream: Duplex | undefined
   #handshake: Handshake | undefined
+  #isOpen = false
   #isOver = false
   readonly #silence = new Transcript()
 
@@ -30,7 +31,7 @@ export class Attempt implements Standing {
   }
 
   get phase(): Phase {
-    return this.#handshake?.phase ?? 'dial'
+    return this.#handshake?.phase ?? (this.#isOpen ? 'identification' : 'dial')
   }
 
   get transcript(): Transcript {
@@ -61,7 +62,7 @@ export class Attempt implements Standing {
     try {
       const { stream, open } = dial(target)
       this.#own(stream)
-      const classified = open.catch((error: unknown) => { throw connectError(this, error) })
+      const classified = open.then(() => { this.#isOpen = true }, (error: unknown) => { throw connectError(this, error) })
       // It is awaited later, or never when something else fails first.
       classified.catch(() => undefined)
       return { stream, open: classified }

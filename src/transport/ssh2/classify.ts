@@ -54,6 +54,7 @@ export function connectError(standing: Standing, error: unknown): RemexError {
   const { code, message } = facts(error)
   if (typeof code === 'string') return socketError(standing, code, error)
   if (error === undefined || message === 'Connection lost before handshake') return closedError(standing, error)
+  if (standing.phase === 'dial') return closedError(standing, error)
   if (typeof code === 'number') return disconnectError(standing, { reason: code, text: message }, error)
   if (standing.phase === 'identification') return notSshError(standing, error)
   return handshakeError(standing, message, error)
@@ -132,6 +133,8 @@ const SOCKET_ERRORS: Readonly<Record<string, { readonly code: ErrorCode; readonl
 function socketError(standing: Standing, code: string, cause: unknown): RemexError {
   const known = SOCKET_ERRORS[code]
   if (known !== undefined) return peerError(known.code, standing.peer, known.text, { cause, ...(known.hint === undefined ? {} : { hint: known.hint }) })
+  // A port that is closed refuses; who resets has accepted before, however early we hear of it.
+  if (code === 'ECONNRESET' && standing.phase === 'dial') return closedError({ peer: standing.peer, transcript: standing.transcript, phase: 'identification' }, cause)
   if (standing.phase === 'dial') return peerError('UNREACHABLE', standing.peer, `no connection (${shown(code)})`, { cause })
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE') return closedError(standing, cause)
   return handshakeError(standing, facts(cause).message, cause)
@@ -140,7 +143,7 @@ function socketError(standing: Standing, code: string, cause: unknown): RemexErr
 /** The server, or something on the way to it, ended the connection. */
 function closedError(standing: Standing, cause: unknown): RemexError {
   const { peer, phase, transcript } = standing
-  if (phase === 'dial') return peerError('UNREACHABLE', peer, 'the connection was closed at once', { cause })
+  if (phase === 'dial') return peerError('UNREACHABLE', peer, 'no connection could be made', { cause })
   if (phase !== 'identification') return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`, { cause })
   // sshd says these lines, or nothing, to whom it has no room for (MaxStartups, PerSourcePenalties, PerSourceMaxStartups).
   const isSshd = transcript.isEmpty || /^(Exceeded MaxStartups|Not allowed at this time)/.test(transcript.greeting)

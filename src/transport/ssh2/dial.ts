@@ -17,7 +17,9 @@ const TCP_KEEPALIVE_MS = 60_000
  * Nagle's algorithm is off: it takes a command on an open connection from 1.8 ms to 44 ms.
  */
 export function dial({ address, port, stream }: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): Link {
-  if (stream !== undefined) return { stream, open: Promise.resolve() }
+  if (stream !== undefined) {
+    return { stream, open: stream.destroyed ? Promise.reject(new Error('the stream to the host is closed')) : Promise.resolve() }
+  }
   const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS })
   const open = new Promise<void>((resolve, reject) => {
     socket.once('connect', resolve)

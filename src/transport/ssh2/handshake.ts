@@ -52,7 +52,7 @@ export class Handshake implements Standing {
   /** How far it has come. */
   get phase(): Phase {
     if (this.#isExchanged) return 'login'
-    return this.transcript.identification === undefined ? 'identification' : 'handshake'
+    return /^SSH-(2\.0|1\.99)-/.test(this.transcript.identification ?? '') ? 'handshake' : 'identification'
   }
 
   /** Runs it. Rejects with a `RemexError`; the stream is destroyed then. Call it once. */
