@@ -31,7 +31,7 @@ export interface DemoStep {
 }
 
 const SCRIPT = `#!/bin/sh
-echo "$1 from $REMEX_DEMO_HOST: $(ls "$HOME" | wc -l) files in its home"
+echo "$1 from $REMEX_DEMO_HOST, by the script $(basename "$0")"
 `
 /** A child that ignores TERM, as daemons do that nobody planned to end. */
 const STUBBORN = `sh -c 'trap "" TERM; sleep 300 & wait; sleep 300' & sleep 300`

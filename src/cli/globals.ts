@@ -1,4 +1,4 @@
-import { CommanderError, Option, type Command } from 'commander'
+import { CommanderError, Help, Option, type Command } from 'commander'
 import { remexError } from '../core/errors.ts'
 import { packageVersion } from './package-root.ts'
 
@@ -29,10 +29,18 @@ export function addGlobalOptions(command: Command): Command {
     new Option('--version', 'print the version'),
   ]
   for (const option of options) command.addOption(option.helpGroup(GROUP))
-  command.helpOption('--help', 'print this help').optionsGroup('Options:')
+  command.helpOption('--help', 'print this help').configureHelp({ groupItems: globalsLast, subcommandTerm: (subcommand) => subcommand.name() })
   return command.on('option:version', () => {
     throw new CommanderError(0, 'commander.version', packageVersion())
   })
+}
+
+/** A command's own options are what its help is read for. */
+const globalsLast: Help['groupItems'] = (unsorted, visible, groupOf) => {
+  const groups = new Help().groupItems(unsorted, visible, groupOf)
+  const globals = groups.get(GROUP)
+  if (globals && groups.delete(GROUP)) groups.set(GROUP, globals)
+  return groups
 }
 
 /** The global options as they were given, before or after the name of the command; the later one counts. */

@@ -21,7 +21,7 @@ export function makeProgram(host: ProgramHost): Command {
     .description('Runs commands and scripts on a fleet of machines over SSH, and moves files to and from them.')
     .usage('<command> [options]')
     .enablePositionalOptions()
-    .helpCommand(true)
+    .helpCommand('help [command]', 'print the help of a command')
     .addHelpText('after', PROGRAM_EXAMPLES)
   for (const { name, summary, load } of CATALOGUE) {
     const command = prepared(program.command(name)).summary(summary)

@@ -39,7 +39,7 @@ export function addRunOptions(command: Command): Command {
     .option('--secret-env <name[=value]>', 'set a variable whose value nobody sees; without a value it is taken from the environment here', collected)
     .option('--stdin', 'pass our standard input on')
     .option('--input <file>', 'pass a local file as standard input')
-    .option('--sudo [user]', 'run it by sudo, as root or as --sudo=USER; never asks for a password')
+    .option('--sudo [=user]', 'run it by sudo, as root or that user; never asks for a password')
     .option('--pty', 'run it on a terminal of its own')
     .option('--idempotent', 'running it twice is harmless: repeat it after a lost connection too')
     .option('--retries <n>', 'attempts, where a repeat cannot run it twice (default: default_retry, 3)', wholeNumber('--retries', 1))

@@ -10,12 +10,18 @@ const LATER = new Set([
 
 /** The `USAGE` error of what commander found wrong with the command line; `command` is the one it was about. */
 export function usageError(error: CommanderError, command: Command): RemexError {
+  if (error.code === 'commander.help') return nothingAsked(command)
   const [text = '', suggestion = ''] = error.message.replace(/^error: /, '').split('\n(')
   const option = /^unknown option '(--[a-z-]+)/.exec(text)?.[1] ?? ''
   if (LATER.has(option)) return remexError('USAGE', `${option} is not in this version of remex`, { hint: `See: ${nameOf(command)} --help` })
   const meant = /^Did you mean (.*)\?\)$/.exec(suggestion)?.[1]
   const hint = `${meant === undefined ? '' : `Did you mean ${printable(meant)}? `}See: ${nameOf(command)} --help`
   return remexError('USAGE', printable(text), { hint })
+}
+
+function nothingAsked(command: Command): RemexError {
+  const names = command.commands.map((one) => one.name()).filter((name) => name !== 'help')
+  return remexError('USAGE', `${nameOf(command)} wants a command: ${names.join(', ')}`, { hint: `See: ${nameOf(command)} --help` })
 }
 
 /** `remex hosts list`. */

@@ -1,6 +1,6 @@
 import type { HostConfig } from '../../config/types.ts'
 import { resolveTargets } from '../../core/targets.ts'
-import { targetHosts } from '../../fleet/roster.ts'
+import { targetHosts } from '../../config/target-hosts.ts'
 import { printJson, withRemex, type Door } from '../door.ts'
 import { tableLines } from '../table.ts'
 
