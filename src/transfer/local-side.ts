@@ -41,7 +41,8 @@ const CODES = new Map<string, ErrorCode>([
 export function localError(error: unknown, action: string, path: Buffer): unknown {
   const systemCode = codeOf(error)
   if (error instanceof RemexError || systemCode === undefined) return error
-  return remexError(CODES.get(systemCode) ?? 'TRANSFER_FAILED', `cannot ${action} the local ${showPath(path)}: ${reasonOf(error)}`, { cause: error })
+  const what = `cannot ${action} the local ${showPath(path)}: ${reasonOf(error)}`
+  return remexError(CODES.get(systemCode) ?? 'TRANSFER_FAILED', what, { cause: error })
 }
 
 /** The kind of a local file. */

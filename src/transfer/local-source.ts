@@ -28,7 +28,9 @@ export interface OpenSource extends ByteSource {
  * Opens `source`, once. Rejects with `LOCAL_NOT_FOUND`, `PERMISSION_DENIED`, and `USAGE` for what is not a regular file.
  */
 export async function openSource(source: UploadSource): Promise<OpenSource> {
-  return 'data' in source ? memorySource(Buffer.from(source.data.buffer, source.data.byteOffset, source.data.byteLength)) : fileSource(source.localPath)
+  if ('localPath' in source) return fileSource(source.localPath)
+  const { buffer, byteOffset, byteLength } = source.data
+  return memorySource(Buffer.from(buffer, byteOffset, byteLength))
 }
 
 async function fileSource(localPath: PathName): Promise<OpenSource> {

@@ -9,22 +9,37 @@ import type { Target } from './target.ts'
 /** How long cleaning up may take; the caller has its error already. */
 const CLEAN_UP_MS = 2000
 
+/** Where a temporary file is for, and how it is made. */
+export interface TemporaryPlace {
+  readonly target: Target
+  /** Permission bits; the host's umask applies. */
+  readonly mode: number
+}
+
 /**
- * Lets `fill` write a new file beside `target`, with `mode` less the host's umask. When it rejects, the file is removed
- * (for at most 2 s), and the error names it where it may be left behind. `fill` has renamed it away when it resolves.
+ * Lets `fill` write a new file beside the target. When it rejects, the file is removed (for at most 2 s), and the error
+ * names it where it may be left behind. `fill` has renamed it away when it resolves.
  */
-export async function withRemoteTemporary<T>(sftp: SftpClient, place: { target: Target; mode: number }, fill: (file: RemoteFile) => Promise<T>): Promise<T> {
-  const { target, mode } = place
+export async function withRemoteTemporary<T>(
+  sftp: SftpClient,
+  { target, mode }: TemporaryPlace,
+  fill: (file: RemoteFile) => Promise<T>,
+): Promise<T> {
   const path = joinPath(target.directory, temporaryName(target.name))
-  let mayExist = true
+  const file = await create(sftp, path, { target, mode })
   try {
-    const file = await sftp.open(path, OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE, { mode }).catch((error: unknown) => {
-      mayExist = sftp.isEnded || !isAnswer(error)
-      throw explainOpen(sftp, error, target)
-    })
     return await fill(file)
   } catch (error) {
-    throw mayExist ? await removeAfter(error, sftp, path) : error
+    throw await removeAfter(error, sftp, path)
+  }
+}
+
+async function create(sftp: SftpClient, path: Buffer, { target, mode }: TemporaryPlace): Promise<RemoteFile> {
+  try {
+    return await sftp.open(path, OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE, { mode })
+  } catch (error) {
+    // Without an answer, the file may have been made all the same.
+    throw isAnswer(error) && !sftp.isEnded ? explainOpen(sftp, error, target) : await removeAfter(error, sftp, path)
   }
 }
 

@@ -61,7 +61,9 @@ async function look(side: Side, path: Buffer): Promise<Entry | null> {
 async function settle(side: Side, path: Buffer, existing: Entry | null): Promise<Target> {
   const obstacle = existing === null ? undefined : OBSTACLES.get(existing.kind)
   if (obstacle !== undefined) {
-    throw remexError('TRANSFER_FAILED', `${side.prefix}${showPath(path)} is ${obstacle}`, { hint: 'Name a regular file, or one that is not there yet.' })
+    throw remexError('TRANSFER_FAILED', `${side.prefix}${showPath(path)} is ${obstacle}`, {
+      hint: 'Name a regular file, or one that is not there yet.',
+    })
   }
   const resolved = existing === null ? await resolveNew(side, path) : await side.realpath(path)
   const name = baseName(resolved)

@@ -93,8 +93,14 @@ async function write({ sftp, source, request }: Job, file: RemoteFile, target: T
   return { sizeBytes: readBytes, sha256: hash.digest('hex') }
 }
 
-/** Gives the file its mode; resolves with it, or with null where the host does not tell. */
-async function setMode(sftp: SftpClient, path: Buffer, { plan, created }: { plan: ModePlan; created: number | undefined }): Promise<number | null> {
+/** How a file gets its mode, and the one it has; undefined where the host does not tell. */
+interface ModeChange {
+  readonly plan: ModePlan
+  readonly created: number | undefined
+}
+
+/** Gives the file its mode; resolves with it, or with null where it depends on what the host does not tell. */
+async function setMode(sftp: SftpClient, path: Buffer, { plan, created }: ModeChange): Promise<number | null> {
   const mode = created === undefined ? plan.fixedMode : plan.finalMode(created)
   if (mode === undefined) return null
   if (created === undefined || mode !== (created & 0o7777)) await sftp.setstat(path, { mode })

@@ -14,7 +14,10 @@ import { leftovers, scratch } from './scratch.ts'
 
 const CONTENT = 'checked\n'
 const DIGEST = createHash('sha256').update(CONTENT).digest('hex')
-const nothingElse: Pick<TransferAccess, 'run'>['run'] = async () => ({ exitCode: 127, stdout: Buffer.alloc(0), stderr: Buffer.from('not found') })
+const says =
+  (exitCode: number, words: string): TransferAccess['run'] =>
+  async () => ({ exitCode, stdout: Buffer.from(words), stderr: Buffer.alloc(0) })
+const nothingElse = says(127, '')
 
 /** Where a program of this machine is; undefined where there is none. */
 function which(program: string): string | undefined {
@@ -109,8 +112,8 @@ describe.skipIf(sftpServerPath === undefined)('remoteSha256, on a real shell', (
     ['there is no tool at all', async (home) => localAccess({ home, env: { PATH: await pathWith(home, []) } })],
     ['there is no shell', async () => ({ run: nothingElse })],
     ['commands are refused', async () => ({ run: () => Promise.reject(remexError('CHANNEL_REFUSED', 'no')) })],
-    ['every command succeeds and says nothing', async () => ({ run: async () => ({ exitCode: 0, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }) })],
-    ['a start-up file talks in place of the answer', async () => ({ run: async () => ({ exitCode: 0, stdout: Buffer.from('remex-sha256 soon\n'), stderr: Buffer.alloc(0) }) })],
+    ['every command succeeds and says nothing', async () => ({ run: says(0, '') })],
+    ['a start-up file talks in place of the answer', async () => ({ run: says(0, 'remex-sha256 soon\n') })],
   ]
   it.each(noTools)('reads the file back over SFTP when %s', async (_what, make) => {
     const home = await scratch()
@@ -148,8 +151,7 @@ describe.skipIf(sftpServerPath === undefined)('remoteSha256, on a real shell', (
   it('is a mismatch, and nothing is replaced, when the tool gives the digest of something else', async () => {
     const home = await scratch()
     await writeFile(join(home, 'target'), 'old')
-    const stdout = Buffer.from(`remex-sha256 ${'0'.repeat(64)}\n`)
-    const access = localAccess({ home, run: async () => ({ exitCode: 0, stdout, stderr: Buffer.alloc(0) }) })
+    const access = localAccess({ home, run: says(0, `remex-sha256 ${'0'.repeat(64)}\n`) })
     for (const attempt of [
       upload(access, { data: Buffer.from('new'), remotePath: 'target' }),
       download(access, { remotePath: 'target', localPath: join(home, 'target') }),

@@ -12,6 +12,7 @@ import { childChannel, localAccess, sftpServerPath } from './local-access.ts'
 import { framed, typeOf } from './relay.ts'
 import { scratch } from './scratch.ts'
 import { scriptedChannel, status } from './scripted-server.ts'
+import type { ScriptedServer } from './scripted-server.ts'
 
 const connect = async (channel: Channel, signal?: AbortSignal): Promise<SftpClient> => {
   const client = await SftpClient.open(channel, { vmId: 'vm01', signal })
@@ -46,7 +47,8 @@ describe.skipIf(sftpServerPath === undefined)('SftpClient, against the real sftp
     expect(await client.read(file, 100_005, 10)).toBeNull()
     expect(await client.fstat(file)).toMatchObject({ sizeBytes: 100_005, mode: 0o100600 })
     await client.close(file)
-    await expect(client.open('file', OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE)).rejects.toMatchObject({ code: 'TRANSFER_FAILED' })
+    const again = client.open('file', OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE)
+    await expect(again).rejects.toMatchObject({ code: 'TRANSFER_FAILED' })
   })
 
   it('sets attributes, by name and by handle', async () => {
@@ -139,16 +141,17 @@ describe.skipIf(sftpServerPath === undefined)('SftpClient, against the real sftp
 })
 
 describe('SftpClient, against servers that misbehave', () => {
-  const openFile = (request: Buffer, server: Parameters<Parameters<typeof scriptedChannel>[0]>[1]): boolean => {
+  const openFile = (request: Buffer, server: ScriptedServer): boolean => {
     if (typeOf(request) === PacketType.OPEN) server.answer(request, PacketType.HANDLE, text('h'))
     return typeOf(request) === PacketType.OPEN
   }
 
-  const broken: [string, (request: Buffer, server: Parameters<Parameters<typeof scriptedChannel>[0]>[1]) => void][] = [
+  const strayId = Buffer.concat([Buffer.from([0]), uint32(99_999)])
+  const broken: [string, (request: Buffer, server: ScriptedServer) => void][] = [
     ['sends text in place of packets', (_request, server) => server.raw(Buffer.from('Last login: yesterday\n'))],
     ['announces a packet of 4 GiB', (_request, server) => server.raw(Buffer.alloc(8, 0xff))],
     ['announces a packet of no bytes', (_request, server) => server.raw(uint32(0))],
-    ['answers a request that was not made', (request, server) => server.answer(Buffer.concat([request.subarray(0, 1), uint32(99_999)]), 101, status(0))],
+    ['answers a request that was not made', (_request, server) => server.answer(strayId, 101, status(0))],
     ['answers twice', (request, server) => [1, 2].forEach(() => server.answer(request, PacketType.DATA, text('x')))],
     ['answers with another type', (request, server) => server.answer(request, PacketType.HANDLE, text('h'))],
     ['answers with an unknown type', (request, server) => server.answer(request, 77)],
@@ -163,7 +166,8 @@ describe('SftpClient, against servers that misbehave', () => {
     const client = await connect(scriptedChannel((request, server) => openFile(request, server) || misbehave(request, server)))
     const file = await client.open('file', OpenFlag.READ)
     const outcomes = await Promise.allSettled([client.read(file, 0, 100), client.read(file, 100, 100), client.stat('x')])
-    expect(outcomes.at(-1)).toMatchObject({ status: 'rejected', reason: { code: 'TRANSFER_FAILED', message: expect.stringMatching(/^vm01: the server broke the SFTP protocol/) } })
+    const words: unknown = expect.stringMatching(/^vm01: the server broke the SFTP protocol/)
+    expect(outcomes.at(-1)).toMatchObject({ status: 'rejected', reason: { code: 'TRANSFER_FAILED', message: words } })
     expect(outcomes.filter(({ status: how }) => how === 'rejected').length).toBeGreaterThanOrEqual(2)
     await expect(client.stat('x')).rejects.toMatchObject({ code: 'TRANSFER_FAILED' })
     expect(client.isEnded).toBe(true)
@@ -258,7 +262,8 @@ describe('SftpClient, against servers that misbehave', () => {
     onTestFinished(() => void process.off('warning', listen))
     const { signal } = new AbortController()
     for (let round = 0; round < 30; round += 1) {
-      const client = await SftpClient.open(scriptedChannel((request, server) => server.answer(request, PacketType.ATTRS, uint32(0))), { vmId: 'vm01', signal })
+      const channel = scriptedChannel((request, server) => server.answer(request, PacketType.ATTRS, uint32(0)))
+      const client = await SftpClient.open(channel, { vmId: 'vm01', signal })
       await Promise.all(Array.from({ length: 30 }, () => client.stat('x')))
       client.end()
     }
@@ -280,7 +285,8 @@ describe('SftpClient, against servers that misbehave', () => {
   })
 
   it('cuts the words of a server that talks too much', async () => {
-    const client = await connect(scriptedChannel((request, server) => server.answer(request, PacketType.STATUS, status(4, 'x'.repeat(100_000)))))
+    const long = status(4, 'x'.repeat(100_000))
+    const client = await connect(scriptedChannel((request, server) => server.answer(request, PacketType.STATUS, long)))
     const error = await client.stat('a').catch((caught: unknown) => caught)
     expect(String(error).length).toBeLessThan(400)
   })

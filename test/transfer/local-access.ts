@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs'
 import type { CommandOutput, TransferAccess } from '../../src/transfer/access.ts'
 import type { Channel, ChannelExit } from '../../src/transport/contract.ts'
 
-const SERVER_PATHS = ['/usr/lib/openssh/sftp-server', '/usr/libexec/openssh/sftp-server', '/usr/lib/ssh/sftp-server', '/usr/libexec/sftp-server']
+const DIRECTORIES = ['/usr/lib/openssh', '/usr/libexec/openssh', '/usr/lib/ssh', '/usr/libexec']
 
 /** OpenSSH's sftp-server on this machine; undefined where there is none. */
-export const sftpServerPath = SERVER_PATHS.find((path) => existsSync(path))
+export const sftpServerPath = DIRECTORIES.map((directory) => `${directory}/sftp-server`).find((path) => existsSync(path))
 
 /** How the "host" is to be. */
 export interface LocalHost {
@@ -46,7 +46,9 @@ export function childChannel(command: readonly string[], cwd: string): Channel {
   child.stdin.on('error', () => undefined)
   const exit = new Promise<ChannelExit>((resolve) => {
     child.once('error', () => resolve({ kind: 'lost' }))
-    child.once('exit', (code, signal) => resolve(code === null ? { kind: 'signaled', signal: signal ?? '' } : { kind: 'exited', exitCode: code }))
+    child.once('exit', (code, signal) => {
+      resolve(code === null ? { kind: 'signaled', signal: signal ?? '' } : { kind: 'exited', exitCode: code })
+    })
   })
   return {
     stdin: child.stdin,
@@ -59,7 +61,8 @@ export function childChannel(command: readonly string[], cwd: string): Channel {
   }
 }
 
-function runLocally({ home, env }: LocalHost, command: readonly string[] | string, signal: AbortSignal | undefined): Promise<CommandOutput> {
+function runLocally(host: LocalHost, command: readonly string[] | string, signal: AbortSignal | undefined): Promise<CommandOutput> {
+  const { home, env } = host
   const [program = '', ...args] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
   const child = spawn(program, args, { cwd: home, env: env ?? process.env, stdio: ['ignore', 'pipe', 'pipe'] })
   signal?.addEventListener('abort', () => child.kill('SIGKILL'), { once: true })

@@ -20,7 +20,9 @@ export function scriptedChannel(script: (request: Buffer, server: ScriptedServer
   const closed = new Promise<void>((resolve) => {
     close = resolve
   })
-  const write = (bytes: Buffer): void => void (stdout.writableEnded || stdout.write(bytes))
+  const write = (bytes: Buffer): void => {
+    if (!stdout.writableEnded) stdout.write(bytes)
+  }
   const server: ScriptedServer = {
     raw: write,
     answer: (request, type, ...fields) => write(framed(Buffer.concat([Buffer.from([type]), request.subarray(1, 5), ...fields]))),
@@ -40,7 +42,8 @@ export function scriptedChannel(script: (request: Buffer, server: ScriptedServer
     stdout.end()
     close()
   }
-  return { stdin, stdout, stderr: new PassThrough(), exit: closed.then(() => ({ kind: 'lost' })), closed, signal: () => undefined, close: shut }
+  const exit = closed.then(() => ({ kind: 'lost' }) as const)
+  return { stdin, stdout, stderr: new PassThrough(), exit, closed, signal: () => undefined, close: shut }
 }
 
 const VERSION = framed(Buffer.concat([Buffer.from([2]), uint32(3)]))

@@ -101,7 +101,8 @@ export class SftpClient {
       return data
     }
     const fields = [text(file.handle), uint64(offset), uint32(lengthBytes)]
-    return this.#ask<Buffer | null>({ type: PacketType.READ, fields, answer: PacketType.DATA, parse, atEnd: null, path: file.path, action: 'read' })
+    const answer = { answer: PacketType.DATA, parse, atEnd: null }
+    return this.#ask<Buffer | null>({ type: PacketType.READ, fields, ...answer, path: file.path, action: 'read' })
   }
 
   /** Writes all of `data` at `offset`; `data` must not change until it resolves. */
@@ -189,7 +190,8 @@ export class SftpClient {
 
   /** Gives the file at `from` a second name. Needs `hardlink`. */
   async hardlink(from: PathName, to: PathName): Promise<void> {
-    return this.#extended('hardlink', { path: remotePath(to), action: 'make the hard link' }, [text(remotePath(from)), text(remotePath(to))])
+    const subject = { path: remotePath(to), action: 'make the hard link' }
+    return this.#extended('hardlink', subject, [text(remotePath(from)), text(subject.path)])
   }
 
   /** What is free where `path` is. Needs `statvfs`. */

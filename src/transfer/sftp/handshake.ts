@@ -62,8 +62,9 @@ function decodeVersion(fields: FieldReader): Offered {
 /** A server that offers to tell its limits and then does not is served as one that never offered. */
 async function askLimits(wire: SftpWire, signal: AbortSignal): Promise<SftpLimits> {
   try {
-    const question = { type: PacketType.EXTENDED, answer: PacketType.EXTENDED_REPLY, action: 'ask for the limits of', path: Buffer.from('sftp') }
-    return await wire.ask({ ...question, fields: [text(EXTENSIONS.limits.wireName)], parse: decodeLimits }, signal)
+    const fields = [text(EXTENSIONS.limits.wireName)]
+    const about = { action: 'ask for the limits of', path: Buffer.from('sftp') }
+    return await wire.ask({ type: PacketType.EXTENDED, fields, answer: PacketType.EXTENDED_REPLY, parse: decodeLimits, ...about }, signal)
   } catch (error) {
     if (signal.aborted) throw abortError(signal)
     if (wire.isBroken) throw error

@@ -54,8 +54,7 @@ export function decodeStatus(fields: FieldReader): SftpStatus {
  */
 export function statusError(status: SftpStatus, asked: Asked): RemexError {
   const words = printable(status.message.slice(0, MAX_MESSAGE_CHARS)) || (NAMES.get(status.code) ?? `status ${status.code}`)
-  return remexError(ERROR_CODES.get(status.code) ?? 'TRANSFER_FAILED', `${asked.vmId}: cannot ${asked.action} ${showPath(asked.path)}: ${words}`, {
-    vmId: asked.vmId,
-    hint: HINTS.get(status.code),
-  })
+  const what = `${asked.vmId}: cannot ${asked.action} ${showPath(asked.path)}: ${words}`
+  const code = ERROR_CODES.get(status.code) ?? 'TRANSFER_FAILED'
+  return remexError(code, what, { vmId: asked.vmId, hint: HINTS.get(status.code) })
 }
