@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startSshServer, type TestSshServer } from '../../testkit/index.ts'
+import type { TestSshServer } from '../../testkit/index.ts'
 
 /** Four SSH servers on loopback, with all that Remex needs to use them, in one temporary directory. */
 export interface DemoFleet {
@@ -46,6 +46,8 @@ export async function startDemoFleet(): Promise<DemoFleet> {
 async function startHost(directory: string, id: string): Promise<TestSshServer> {
   const home = join(directory, id)
   await mkdir(home, { mode: 0o700 })
+  // Only here, so that nothing else of the command line has a server in it.
+  const { startSshServer } = await import('../../testkit/index.ts')
   const server = await startSshServer({ env: { HOME: home, REMEX_DEMO_HOST: id } })
   await writeFile(join(directory, 'keys', `id_ed25519_${id}`), server.privateKey, { mode: 0o600 })
   return server

@@ -29,10 +29,21 @@ export async function showDryRun(door: Door, { config, group, requestOf }: DryRu
   return 0
 }
 
-type Plan = Readonly<Record<string, string | number | boolean | null | readonly string[]>>
+/** What is shown of any operation; more fields follow. */
+interface Plan {
+  readonly vm_id: string
+  readonly dry_run: true
+  readonly operation: string
+  readonly address: string
+  readonly port: number
+  readonly login: string
+  /** Seconds; null: none. */
+  readonly timeout: number | null
+  readonly [field: string]: string | number | boolean | null | readonly string[]
+}
 
 function planOf(host: HostConfig, request: RunRequest | ScriptRequest | TransferRequest, config: Config): Plan {
-  const where = { vm_id: host.id, dry_run: true, operation: request.operation, address: host.address, port: host.port, login: host.login }
+  const where = { vm_id: host.id, dry_run: true as const, operation: request.operation, address: host.address, port: host.port, login: host.login }
   if (request.operation === 'upload' || request.operation === 'download') {
     const { timeoutMs } = decideTransfer(request.options, config.settings)
     const { mode } = request.options
@@ -52,8 +63,8 @@ function seconds(durationMs: number): number | null {
 
 function planLines(plan: Plan): string[] {
   const { vm_id: id, operation, address, port, login, timeout } = plan
-  const limit = typeof timeout === 'number' ? formatDurationMs(timeout * 1000) : 'none'
-  const head = `${id}: would ${verbOf(String(operation))} on ${login}@${address} port ${port}, timeout ${limit}`
+  const limit = timeout === null ? 'none' : formatDurationMs(timeout * 1000)
+  const head = `${id}: would ${verbOf(operation)} on ${login}@${address} port ${port}, timeout ${limit}`
   return [head, ...Object.entries(DETAILS).flatMap(([name, label]) => detail(label, plan[name]))].map(printable)
 }
 
