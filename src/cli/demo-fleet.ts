@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,9 +27,13 @@ const HOSTS = [
 export async function startDemoFleet(): Promise<DemoFleet> {
   const directory = await mkdtemp(join(tmpdir(), 'remex-demo-'))
   const servers = new Map<string, TestSshServer>()
+  // For whoever presses Ctrl-C twice and does not wait.
+  const remove = (): void => rmSync(directory, { recursive: true, force: true })
+  process.once('exit', remove)
   const close = async (): Promise<void> => {
     await Promise.allSettled([...servers.values()].map((server) => server.close()))
     await rm(directory, { recursive: true, force: true })
+    process.off('exit', remove)
   }
   try {
     await mkdir(join(directory, 'keys'), { mode: 0o700 })

@@ -1,11 +1,13 @@
 import type { TargetHost } from '../core/targets.ts'
-import type { Config } from './types.ts'
+import type { Config, HostConfig } from './types.ts'
 
-/** The hosts of a configuration as target expressions see them. `allowed_vm_ids` only narrows: a disabled host stays disabled. */
-export function targetHosts({ hosts, settings }: Pick<Config, 'hosts' | 'settings'>): TargetHost[] {
-  const allowed = settings.allowedVmIds && new Set(settings.allowedVmIds)
-  return [...hosts.values()].map(({ id, role, groups, enabled }) => {
-    const usable = allowed === undefined || allowed.has(id) ? 'usable' : 'not_allowed'
-    return { id, role, groups, state: enabled ? usable : 'disabled' }
-  })
+/** The hosts of a configuration as target expressions see them. */
+export function targetHosts(config: Pick<Config, 'hosts' | 'settings'>): TargetHost[] {
+  return [...config.hosts.values()].map((host) => ({ id: host.id, role: host.role, groups: host.groups, state: hostState(config, host) }))
+}
+
+/** Whether a host may be used. `allowed_vm_ids` only narrows: a disabled host stays disabled. */
+export function hostState({ settings }: Pick<Config, 'settings'>, { id, enabled }: HostConfig): TargetHost['state'] {
+  if (!enabled) return 'disabled'
+  return settings.allowedVmIds?.includes(id) === false ? 'not_allowed' : 'usable'
 }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
 import type { KillVerdict } from '../core/outcome.ts'
-import type { Channel, ChannelExit, PtyOptions } from '../transport/contract.ts'
+import type { Channel, PtyOptions } from '../transport/contract.ts'
 import type { Capture } from './capture.ts'
 import { drain } from './drain.ts'
 import type { AttemptEnd, Invocation } from './invocation.ts'
@@ -19,8 +19,8 @@ const KILL_TRIES = 4
 /** What one attempt works with. */
 export interface AttemptContext {
   readonly clock: Clock
-  /** Opens the channel for the exec request. */
-  readonly open: (exec: string, pty: PtyOptions | undefined) => Promise<Channel>
+  /** Connects and sends the exec request, calling `sending` just before that. A cancel until then rejects with `CANCELLED`. */
+  readonly open: (exec: string, pty: PtyOptions | undefined, sending: () => void) => Promise<Channel>
   readonly killer: Pick<Killer, 'open'>
   readonly stdout: Capture
   readonly stderr: Capture
@@ -41,7 +41,7 @@ export async function runAttempt(invocation: Invocation, context: AttemptContext
   const sent = prelude(invocation)
   const stop = new StopWatch(invocation, context.clock)
   try {
-    const opening = context.open(sent.exec, sent.pty)
+    const opening = context.open(sent.exec, sent.pty, () => stop.start())
     const channel = await Promise.race([opening, stop.reached])
     if (channel === 'timed_out' || channel === 'cancelled') return await stopOpening(opening, channel, { invocation, context })
     return await follow({ invocation, context, channel, stop, sent })
@@ -64,24 +64,29 @@ async function follow(following: Following): Promise<AttemptReport> {
   const reading = new Reading(following)
   const output = reading.consume(mark)
   feed(channel, sent.head, invocation)
-  let cause: unknown
-  const broken = output.then(() => new Promise<never>(() => undefined), (error: unknown) => { cause = error; return 'cancelled' as const })
+  const broken = new Promise<'broken'>((resolve) => {
+    output.catch(() => resolve('broken'))
+  })
   const first = await Promise.race([channel.exit, stop.reached, broken])
-  if (first === 'timed_out' || first === 'cancelled') {
+  if (first === 'timed_out' || first === 'cancelled' || first === 'broken') {
     const killed = await endRun(following)
     // What a slow reader has not taken by now it does not get: a stop must not wait for it.
     const complete = await outputEnds(output.catch(() => undefined), { clock: following.context.clock, flow: { bytes: 0, held: false } })
     channel.close()
-    if (cause !== undefined) throw cause
+    if (first === 'broken') return rethrow(output)
     return { end: { kind: first, killed }, outputIncomplete: !complete }
   }
   const complete = await outputEnds(output, { clock: following.context.clock, flow: reading })
   channel.close()
   if (!mark.seen && first.kind !== 'lost') throw sudoFailure(mark, invocation)
-  return { end: attemptEnd(first), outputIncomplete: !complete }
+  return { end: first, outputIncomplete: !complete }
 }
 
-const attemptEnd = (exit: ChannelExit): AttemptEnd => exit
+/** Rejects with what `output` was rejected with. */
+async function rethrow(output: Promise<void>): Promise<never> {
+  await output
+  throw new Error('the output was expected to have failed')
+}
 
 /** The deadline or a cancel came while the server had not accepted the request yet. */
 async function stopOpening(
@@ -95,16 +100,16 @@ async function stopOpening(
 }
 
 async function endRun({ invocation, context, channel }: Following): Promise<KillVerdict> {
-  let exited = false
-  void channel.exit.then(() => (exited = true))
   const end = killer(invocation, context, (name) => channel.signal(name))
   let verdict = await endTree(end)
-  for (let tries = 1; tries < KILL_TRIES && verdict.scope === 'tree' && verdict.ended === 0 && !exited; tries++) {
+  for (let tries = 1; tries < KILL_TRIES && verdict.scope === 'tree' && verdict.ended === 0 && !(await hasSettled(channel.exit)); tries++) {
     await context.clock.sleep(KILL_AGAIN_MS)
     verdict = await endTree(end)
   }
   return verdict
 }
+
+const hasSettled = (promise: Promise<unknown>): Promise<boolean> => Promise.race([promise.then(() => true), Promise.resolve(false)])
 
 function killer(invocation: Invocation, context: AttemptContext, signalGroup: (name: string) => void): Killer {
   return { runId: invocation.runId, sudoUser: invocation.sudoUser, clock: context.clock, open: context.killer.open, signalGroup }
@@ -171,18 +176,28 @@ function sudoFailure(mark: StartedMark, { sudoUser }: Invocation): Error {
   return remexError('SUDO_FAILED', `sudo to ${sudoUser ?? 'root'} did not start the command${said === '' ? '' : `: ${said}`}`)
 }
 
-/** The deadline and the cancel of one attempt: whichever comes first is the cause, and stays it. */
+/** The deadline and the cancel of one attempt: whichever comes first is the cause, and stays it. Connecting is not in its time. */
 class StopWatch {
   readonly reached: Promise<'timed_out' | 'cancelled'>
   readonly #over = new AbortController()
+  readonly #invocation: Invocation
+  readonly #clock: Clock
+  #reach: (cause: 'timed_out' | 'cancelled') => void = () => undefined
+  #started = false
 
-  constructor({ timeoutMs, signal }: Invocation, clock: Clock) {
-    const deadline = timeoutMs === Infinity ? undefined : clock.sleep(timeoutMs, this.#over.signal)
-    this.reached = new Promise((resolve) => {
-      deadline?.then(() => resolve('timed_out'), () => undefined)
-      if (signal?.aborted) resolve('cancelled')
-      signal?.addEventListener('abort', () => resolve('cancelled'), { once: true, signal: this.#over.signal })
-    })
+  constructor(invocation: Invocation, clock: Clock) {
+    this.#invocation = invocation
+    this.#clock = clock
+    this.reached = new Promise((resolve) => (this.#reach = resolve))
+  }
+
+  start(): void {
+    if (this.#started) return
+    this.#started = true
+    const { timeoutMs, signal } = this.#invocation
+    if (signal?.aborted) this.#reach('cancelled')
+    signal?.addEventListener('abort', () => this.#reach('cancelled'), { once: true, signal: this.#over.signal })
+    if (timeoutMs !== Infinity) this.#clock.sleep(timeoutMs, this.#over.signal).then(() => this.#reach('timed_out'), () => undefined)
   }
 
   clear(): void {

@@ -7,13 +7,13 @@
  * environment, and what runs as another user through sudo). TERM first, with CONT so that stopped processes hear
  * it; what is left after the grace gets KILL until a scan finds nothing new.
  *
+ * The grace is measured by /proc/uptime (hundredths of a second), because scans take time of their own.
  * Each `/proc/<pid>/stat` is read by the shell itself: no fork per process.
  */
 export function killScript(runId: string, graceMs: number): string {
-  return SCRIPT.replaceAll('@ID@', runId).replaceAll('@TICKS@', String(Math.ceil(graceMs / TICK_MS)))
+  return SCRIPT.replaceAll('@ID@', runId).replaceAll('@GRACE@', String(Math.ceil(graceMs / 10)))
 }
 
-const TICK_MS = 50
 /**
  * One pass finds the children of what the pass before found; mostly one is enough, because a child has a higher
  * pid than its parent. A tree that forks all the time would give every pass something new.
@@ -58,12 +58,13 @@ send() {
     kill -$1 $p 2>/dev/null || { [ -d /proc/$p ] && sudo -n kill -$1 $p 2>/dev/null; }
   done
 }
+now() { read -r up rest < /proc/uptime; up=\${up%.*}\${up#*.}; }
 scan
 send TERM; send CONT
-n=0
-while [ "$live" != ' ' ] && [ $n -lt @TICKS@ ]; do
+now; end=$((up+@GRACE@))
+while [ "$live" != ' ' ] && [ $up -lt $end ]; do
   sleep 0.05 2>/dev/null || sleep 1
-  n=$((n+1)); scan
+  scan; now
 done
 n=0
 while [ "$live" != ' ' ] && [ $n -lt ${KILL_ROUNDS} ]; do

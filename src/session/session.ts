@@ -75,12 +75,15 @@ export class Session {
     const stdout = new Capture(invocation.maxOutputBytes)
     const stderr = new Capture(invocation.maxOutputBytes)
     const { clock } = this.#runtime
-    const exec = (command: string, signal: AbortSignal | undefined, pty?: PtyOptions): Promise<Channel> =>
-      this.#open((connection) => connection.exec(command, pty && { pty }), signal)
     try {
       if (invocation.signal?.aborted) throw cancelledError(invocation.signal, 'the command')
-      const open = (command: string, pty: PtyOptions | undefined): Promise<Channel> => exec(command, invocation.signal, pty)
-      const report = await runAttempt(invocation, { clock, stdout, stderr, open, killer: { open: exec } })
+      const open = (command: string, pty: PtyOptions | undefined, sending: () => void): Promise<Channel> =>
+        this.#open((connection) => {
+          sending()
+          return connection.exec(command, pty && { pty })
+        }, invocation.signal)
+      const killer = { open: (command: string, signal: AbortSignal) => this.#open((connection) => connection.exec(command), signal) }
+      const report = await runAttempt(invocation, { clock, stdout, stderr, open, killer })
       return { report, stdout, stderr }
     } catch (error) {
       if (!(error instanceof RemexError) || error.code === 'USAGE') throw error
