@@ -36,7 +36,9 @@ function works(made: ssh2.utils.KeyPairReturn, passphrase: string | undefined): 
   const privateKey = ssh2.utils.parseKey(made.private, passphrase)
   const publicKey = ssh2.utils.parseKey(made.public)
   if (privateKey instanceof Error || publicKey instanceof Error) return false
-  return publicKey.verify('probe', privateKey.sign('probe')) === true
+  // It returns an Error for what it cannot read, whatever its type says.
+  const isVerified: unknown = publicKey.verify('probe', privateKey.sign('probe'))
+  return isVerified === true
 }
 
 function generate(kind: KeyKind, { passphrase, comment = 'testkit', bits }: KeyPairOptions): ssh2.utils.KeyPairReturn {

@@ -16,6 +16,8 @@ export interface ConnectionSettings {
   readonly delayMs: number
   readonly fault: AuthenticationFault | undefined
   readonly onSession: () => void
+  /** Told of each request to log in, before it is answered. */
+  readonly onLogin: () => void
   readonly session: SessionSettings
 }
 
@@ -27,6 +29,7 @@ export function serveConnection(connection: Connection, socket: Socket, settings
   connection.on('error', () => socket.destroy())
   connection.on('authentication', (context) => {
     state.login = context.username
+    settings.onLogin()
     void later(settings, socket, () => authenticate(context, socket, settings))
   })
   connection.on('session', (accept, reject) => void later(settings, socket, () => {

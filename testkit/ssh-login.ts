@@ -31,5 +31,6 @@ function mayLogIn(context: PublicKeyAuthContext, key: ParsedKey): boolean {
   if (!key.getPublicSSH().equals(context.key.data)) return false
   if (!context.signature) return true
   // It returns an Error for a signature that cannot be read, whatever its type says.
-  return context.blob !== undefined && key.verify(context.blob, context.signature, context.hashAlgo) === true
+  const isVerified: unknown = context.blob && key.verify(context.blob, context.signature, context.hashAlgo)
+  return isVerified === true
 }

@@ -71,11 +71,10 @@ function reportExit(channel: ServerChannel, child: ChildProcess): void {
     channel.end()
   })
   child.once('exit', (code, signal) => {
-    const name = signal?.replace(/^SIG/, '')
-    if (name === undefined) channel.exit(code ?? CANNOT_START)
-    else if (SIGNALS.has(name)) channel.exit(name)
+    if (signal === null) channel.exit(code ?? CANNOT_START)
+    else if (SIGNALS.has(signal.slice(3))) channel.exit(signal.slice(3))
     // RFC 4254 has no name for the others (BUS, SYS, …), and ssh2 throws for them: as a shell tells it.
-    else channel.exit(128 + (constants.signals[signal ?? 'SIGTERM'] ?? 0))
+    else channel.exit(128 + constants.signals[signal])
   })
 }
 

@@ -76,6 +76,8 @@ export interface TestSshServer extends TestHost {
   readonly connections: number
   /** TCP connections that are open now. */
   readonly openConnections: number
+  /** Requests to log in received since the start: 0 proves that a client sent nothing but its key exchange. */
+  readonly logins: number
   /** Session channels opened since the start. */
   readonly sessions: number
   /** Commands received since the start, in order: what proves that nothing ran twice. */
@@ -97,7 +99,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Te
   const hostKeys = hostPems.map(publicHostKey)
   const home = options.env?.['HOME'] ?? (await mkdtemp(join(tmpdir(), 'remex-testkit-')))
   const marker = randomBytes(8).toString('hex')
-  const counts: Counts = { sessions: 0, execs: [], started: 0 }
+  const counts: Counts = { logins: 0, sessions: 0, execs: [], started: 0 }
   const settings = connectionSettings(options, { client, home, marker, counts })
   const listener = await listen(options, settings, hostPems)
   const close = once(async () => {
@@ -115,6 +117,7 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Te
     home,
     get connections() { return listener.accepted },
     get openConnections() { return listener.open.size },
+    get logins() { return counts.logins },
     get sessions() { return counts.sessions },
     execs: counts.execs,
     dropAll: () => listener.resetAll(),
@@ -144,6 +147,7 @@ export function once(action: () => Promise<void>): () => Promise<void> {
 }
 
 interface Counts {
+  logins: number
   sessions: number
   readonly execs: string[]
   /** Processes started. */
@@ -166,6 +170,7 @@ function connectionSettings(options: SshServerOptions, { client, home, marker, c
     maxSessions: options.maxSessions ?? 10,
     delayMs: options.delayMs ?? 0,
     fault: isAuthenticationFault(fault) ? fault : undefined,
+    onLogin: () => counts.logins++,
     onSession: () => counts.sessions++,
     session: {
       shell,

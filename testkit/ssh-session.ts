@@ -122,5 +122,6 @@ function termOf(pty: PseudoTtyInfo): string {
 }
 
 function hasScript(): boolean {
-  return spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') === true
+  const { error, stdout } = spawnSync('script', ['--version'], { encoding: 'utf8' })
+  return error === undefined && stdout.includes('util-linux')
 }

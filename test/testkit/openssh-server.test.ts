@@ -78,7 +78,7 @@ describe.skipIf(!installed)('startOpensshServer', () => {
     expect(marked.length).toBeGreaterThan(0)
     await own.close()
     expect(await findSleepers()).toEqual([])
-    expect(await findProcesses({ roots: [own.pid] })).toEqual([])
+    expect(findProcesses({ roots: [own.pid] })).toEqual([])
     await expect(access(own.privateKeyPath)).rejects.toThrow(/ENOENT/)
     if (isRoot) await expect(run('id', [own.login])).rejects.toThrow(/no such user/)
   })

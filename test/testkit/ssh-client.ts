@@ -23,8 +23,15 @@ export async function logIn(server: TestHost, more: ssh2.ConnectConfig = {}): Pr
 
 /** A channel on which the server has accepted `command`. Rejects where it did not, or the connection broke. */
 export function exec(client: Client, command: string, options: ssh2.ExecOptions = {}): Promise<ClientChannel> {
-  return new Promise((resolve, reject) => client.exec(command, options, (error, channel) => (error ? reject(error) : resolve(channel))))
+  return new Promise((resolve, reject) => client.exec(command, options, (error, channel) => {
+    if (error) return reject(error)
+    // The exit may come with the same bytes as the reply, before any promise goes on.
+    channel.once('exit', (code: number | null, signal?: string) => exits.set(channel, { code, signal }))
+    resolve(channel)
+  }))
 }
+
+const exits = new WeakMap<ClientChannel, Pick<Finished, 'code' | 'signal'>>()
 
 /** How a command ended. */
 export interface Finished {
@@ -38,11 +45,9 @@ export interface Finished {
 
 /** Reads a channel to its end. */
 export async function finish(channel: ClientChannel): Promise<Finished> {
-  let exit: Pick<Finished, 'code' | 'signal'> = { code: null, signal: undefined }
-  channel.once('exit', (code: number | null, signal?: string) => (exit = { code, signal }))
   const closed = once(channel, 'close')
   const [stdout, stderr] = await Promise.all([text(channel), text(channel.stderr), closed])
-  return { stdout, stderr, ...exit }
+  return { stdout, stderr, ...(exits.get(channel) ?? { code: null, signal: undefined }) }
 }
 
 /** Runs a command with this input, to its end. */

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { access, readFile, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
+import { constants } from 'node:os'
 import { promisify } from 'node:util'
 import { buffer, text } from 'node:stream/consumers'
 import type ssh2 from 'ssh2'
@@ -46,6 +47,16 @@ describe('startSshServer', () => {
     const client = await logIn(await start())
     expect(await runOn(client, 'echo out; echo err >&2; exit 7')).toEqual({ stdout: 'out\n', stderr: 'err\n', code: 7, signal: undefined })
     expect(await runOn(client, 'kill -KILL $$')).toEqual({ stdout: '', stderr: '', code: null, signal: 'SIGKILL' })
+  })
+
+  test('tells a signal that SSH has no name for as a shell does', async () => {
+    const client = await logIn(await start())
+    expect(await runOn(client, 'kill -BUS $$')).toMatchObject({ code: 128 + constants.signals.SIGBUS, signal: undefined })
+  })
+
+  test('says in stderr and with status 127 that its shell is not there', async () => {
+    const client = await logIn(await start({ shell: '/no/such/shell' }))
+    expect(await runOn(client, 'true')).toEqual({ stdout: '', stderr: 'spawn /no/such/shell ENOENT\n', code: 127, signal: undefined })
   })
 
   test('passes the end of standard input on', async () => {
