@@ -47,7 +47,7 @@ export class Remex implements AsyncDisposable {
     this.#audit = () => (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock }))
     this.#pool = new ConnectionPool(config.settings.poolSize)
     const { hosts, settings } = config
-    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), env, askPassphrase }
+    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
     const shared = { config, audit: this.#audit, user: this.user }
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions })
     this.trust = new HostTrust({ ...shared, engine })
@@ -85,5 +85,15 @@ export class Remex implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+}
+
+/** Hosts that share a key file are connected to at once, and its passphrase is one question. */
+function askedOnce(ask: (label: string) => Promise<Secret>): (label: string) => Promise<Secret> {
+  const answers = new Map<string, Promise<Secret>>()
+  return (label) => {
+    const answer = answers.get(label) ?? ask(label)
+    answers.set(label, answer)
+    return answer
   }
 }

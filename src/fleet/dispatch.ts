@@ -1,7 +1,7 @@
 import type { AuditLog, BeginFields, FinishFields } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
 import { cancelledError } from '../core/abort.ts'
-import { formatDurationMs } from '../core/duration.ts'
+import { Deadline } from '../core/deadline.ts'
 import { asRemexError, remexError, withDetails, type RemexError } from '../core/errors.ts'
 import { RunResult } from '../core/outcome.ts'
 import { newRunId } from '../core/run-id.ts'
@@ -140,16 +140,17 @@ export class Dispatcher {
     const { clock } = this.#runtime.sessions
     const { attempts, timeoutMs } = decideTransfer(options, this.#runtime.config.settings)
     const access = transferAccess(session, clock)
-    const limit = deadlineSignal(options.signal, timeoutMs)
-    const job = { localPath: local, remotePath: remote, mode: options.mode, verify: !options.insecureSkipVerify, signal: limit, onProgress: options.onProgress }
+    using limit = new Deadline({ timeoutMs, clock, signal: options.signal, what: 'the transfer' })
+    const { signal } = limit
+    const job = { localPath: local, remotePath: remote, mode: options.mode, verify: !options.insecureSkipVerify, signal, onProgress: options.onProgress }
     const attempt = async (): Promise<TransferAttempt> => {
       try {
         return { receipt: await (operation === 'upload' ? upload(access, job) : download(access, job)) }
       } catch (error) {
-        return { error: withDetails(limit.aborted ? cancelledError(limit, 'the transfer') : asRemexError(error), { vmId: session.host.id }) }
+        return { error: withDetails(signal.aborted ? cancelledError(signal, 'the transfer') : asRemexError(error), { vmId: session.host.id }) }
       }
     }
-    return withRetries({ attempts, budgetMs: timeoutMs, signal: limit, clock }, attempt, ({ error }) => (error?.retryable ? error : undefined))
+    return await withRetries({ attempts, budgetMs: timeoutMs, signal, clock }, attempt, ({ error }) => (error?.retryable ? error : undefined))
   }
 
   async #through<R>(vmId: string, gate: Gate<R>): Promise<R> {
@@ -206,16 +207,6 @@ export class Dispatcher {
       operation: description.operation,
     }
   }
-}
-
-/** Aborts with the caller's signal, and with `TIMED_OUT` after the deadline. */
-function deadlineSignal(signal: AbortSignal | undefined, timeoutMs: number): AbortSignal {
-  const own = new AbortController()
-  if (timeoutMs !== Infinity) {
-    const late = (): void => own.abort(remexError('TIMED_OUT', `the transfer did not end within ${formatDurationMs(timeoutMs)}`))
-    setTimeout(late, timeoutMs).unref()
-  }
-  return signal ? AbortSignal.any([signal, own.signal]) : own.signal
 }
 
 type About = Pick<RunResult, 'runId' | 'vmId' | 'user' | 'operation' | 'command'>
