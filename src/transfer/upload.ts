@@ -33,6 +33,7 @@ interface Job {
  * Sends a local file, or bytes, to a file on the host: into a temporary file beside the target, put on disk, compared by
  * SHA-256, renamed over the target. Until the rename the old file is untouched, and on any failure the temporary file is removed.
  * A target that is a directory gets the file under its local name; a symbolic link keeps being one.
+ * The new file belongs to the login, whoever owned the old one, and is no longer the same as other hard links to that.
  * Rejects with `LOCAL_NOT_FOUND`, `REMOTE_NOT_FOUND` (the directory), `PERMISSION_DENIED`, `NO_SPACE`, `CHECKSUM_MISMATCH`,
  * `CHECKSUM_UNAVAILABLE`, `TRANSFER_FAILED`, `USAGE`, what `access` rejects with, or the signal's reason.
  */
@@ -57,12 +58,12 @@ async function send(job: Job, target: Target): Promise<Receipt> {
   const { signal } = request
   const plan = planMode({ given: request.mode, existing: target.existing?.mode, source: source.mode })
   return withRemoteTemporary(sftp, { target, mode: plan.createMode }, async (file) => {
-    const created = (await sftp.fstat(file)).mode
     const content = await write(job, file, target)
     await source.assertUnchanged()
     const verified = request.verify !== false
     if (verified) await assertRemoteSha256({ access, sftp, signal }, { path: file.path, ...content })
-    const mode = await setMode(sftp, file.path, { plan, created })
+    const mode = await setMode(sftp, file, plan)
+    await sftp.close(file)
     throwIfAborted(signal)
     await replaceRemote(sftp, file.path, target)
     const ends = { local: source.label, remote: target.path.toString() }
@@ -70,7 +71,7 @@ async function send(job: Job, target: Target): Promise<Receipt> {
   })
 }
 
-/** Writes the source to `file`, puts it on disk where the server can, and closes it. */
+/** Writes the source to `file`, and puts it on disk where the server can. */
 async function write({ sftp, source, request }: Job, file: RemoteFile, target: Target): Promise<Content> {
   const hash = createHash('sha256')
   let readBytes = 0
@@ -85,7 +86,7 @@ async function write({ sftp, source, request }: Job, file: RemoteFile, target: T
   }
   try {
     await writeAll(sftp, file, { source, onChunk, onAcknowledged })
-    await Promise.all([sftp.offers('fsync') ? sftp.fsync(file) : undefined, sftp.close(file)])
+    if (sftp.offers('fsync')) await sftp.fsync(file)
   } catch (error) {
     const missingBytes = (source.sizeBytes ?? readBytes) - doneBytes
     throw await explainFailedWrite(sftp, { error, directory: target.directory, missingBytes })
@@ -93,16 +94,14 @@ async function write({ sftp, source, request }: Job, file: RemoteFile, target: T
   return { sizeBytes: readBytes, sha256: hash.digest('hex') }
 }
 
-/** How a file gets its mode, and the one it has; undefined where the host does not tell. */
-interface ModeChange {
-  readonly plan: ModePlan
-  readonly created: number | undefined
-}
-
-/** Gives the file its mode; resolves with it, or with null where it depends on what the host does not tell. */
-async function setMode(sftp: SftpClient, path: Buffer, { plan, created }: ModeChange): Promise<number | null> {
+/**
+ * Gives the file its mode; resolves with it, or with null where it depends on what the host does not tell.
+ * By handle: where others may write to the directory, the name could mean another file by now.
+ */
+async function setMode(sftp: SftpClient, file: RemoteFile, plan: ModePlan): Promise<number | null> {
+  const created = plan.fixedMode === undefined ? (await sftp.fstat(file)).mode : undefined
   const mode = created === undefined ? plan.fixedMode : plan.finalMode(created)
   if (mode === undefined) return null
-  if (created === undefined || mode !== (created & 0o7777)) await sftp.setstat(path, { mode })
+  if (created === undefined || mode !== (created & 0o7777)) await sftp.fsetstat(file, { mode })
   return mode
 }

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RemexError } from '../../src/core/errors.ts'
-import { decodeAttributes, decodeNames, encodeAttributes, encodeNames, fileKind } from '../../src/transfer/sftp/attributes.ts'
+import { decodeAttributes, decodeNames, encodeAttributes, fileKind } from '../../src/transfer/sftp/attributes.ts'
 import { encodePacket, FieldReader, MAX_PACKET_BYTES, PacketDecoder, text, uint32, uint64 } from '../../src/transfer/sftp/codec.ts'
 import { decodeLimits, decodeOffered, decodeSpace } from '../../src/transfer/sftp/extensions.ts'
 import { decodeStatus } from '../../src/transfer/sftp/status.ts'
+import { encodeNames } from './scripted-server.ts'
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array))
 

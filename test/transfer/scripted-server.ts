@@ -1,4 +1,6 @@
 import { PassThrough, Writable } from 'node:stream'
+import { encodeAttributes } from '../../src/transfer/sftp/attributes.ts'
+import type { DirectoryEntry } from '../../src/transfer/sftp/attributes.ts'
 import { PacketDecoder, text, uint32 } from '../../src/transfer/sftp/codec.ts'
 import type { Channel } from '../../src/transport/contract.ts'
 import { framed, typeOf } from './relay.ts'
@@ -51,4 +53,10 @@ const VERSION = framed(Buffer.concat([Buffer.from([2]), uint32(3)]))
 /** Fields of a STATUS packet. */
 export function status(code: number, message = ''): Buffer {
   return Buffer.concat([uint32(code), text(message), text('en')])
+}
+
+/** The fields of a NAME packet. */
+export function encodeNames(entries: readonly DirectoryEntry[]): Buffer {
+  const parts = entries.flatMap(({ name, attributes }) => [text(name), text(name), encodeAttributes(attributes)])
+  return Buffer.concat([uint32(entries.length), ...parts])
 }

@@ -99,6 +99,22 @@ describe.skipIf(sftpServerPath === undefined)('upload, against the real sftp-ser
       await expect(upload(access, { data: Buffer.from('x'), remotePath: 'target', mode })).rejects.toMatchObject({ code: 'USAGE' })
     })
 
+    it('is set on the file that was written, not on what its name means by then', async () => {
+      const home = await scratch()
+      await writeFile(join(home, 'victim'), '', { mode: 0o600 })
+      const wrap = (channel: Parameters<typeof relayed>[0]) =>
+        relayed(channel, {
+          onRequest: (packet) => {
+            const swap = 'for f in .target.remex-*; do ln -sf victim "$f"; done'
+            if (typeOf(packet) === 9 || typeOf(packet) === 10) execFileSync('sh', ['-c', swap], { cwd: home })
+            return [packet]
+          },
+        })
+      await upload(localAccess({ home, wrap }), { data: Buffer.from('x'), remotePath: 'target', mode: 0o666 })
+      expect((await lstat(join(home, 'target'))).isSymbolicLink()).toBe(true)
+      expect((await stat(join(home, 'victim'))).mode & 0o777).toBe(0o600)
+    })
+
     it('keeps a file that is to be secret from others at every moment before it has its name', async () => {
       const home = await scratch()
       const modes: number[] = []

@@ -1,4 +1,4 @@
-import { text, uint32, uint64 } from './codec.ts'
+import { uint32, uint64 } from './codec.ts'
 import type { FieldReader } from './codec.ts'
 
 /** What is known or to be set of a file. Source: draft-ietf-secsh-filexfer-02, section 5. */
@@ -88,10 +88,4 @@ export function decodeNames(fields: FieldReader): DirectoryEntry[] {
     entries.push({ name, attributes: decodeAttributes(fields) })
   }
   return entries
-}
-
-/** A NAME field list, as a server sends it; for servers in tests. */
-export function encodeNames(entries: readonly DirectoryEntry[]): Buffer {
-  const parts = entries.flatMap(({ name, attributes }) => [text(name), text(name), encodeAttributes(attributes)])
-  return Buffer.concat([uint32(entries.length), ...parts])
 }
