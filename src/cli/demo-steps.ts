@@ -97,14 +97,14 @@ async function upload({ remex, fleet, show, signal }: DemoScene): Promise<boolea
   const local = join(fleet.directory, 'report.csv')
   await writeFile(local, lines.join(''), { mode: 0o600 })
   const receipt = await remex.host('vm03').put(local, 'report.csv', { mode: 0o640, signal })
-  show(receiptLine(receipt))
+  show(receiptLine(receipt).replaceAll(`${fleet.directory}/`, ''))
   return receipt.verified
 }
 
 async function download({ remex, fleet, show, signal }: DemoScene): Promise<boolean> {
   const local = join(fleet.directory, 'report-of-vm03.csv')
   const receipt = await remex.host('vm03').get('report.csv', local, { signal })
-  show(receiptLine(receipt))
+  show(receiptLine(receipt).replaceAll(`${fleet.directory}/`, ''))
   const [sent, fetched] = await Promise.all([readFile(join(fleet.directory, 'report.csv')), readFile(local)])
   return receipt.verified && sent.equals(fetched)
 }

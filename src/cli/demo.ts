@@ -5,6 +5,7 @@ import { painter } from './colour.ts'
 import { startDemoFleet, type DemoFleet } from './demo-fleet.ts'
 import { demoFailure, DEMO_STEPS, type DemoStep } from './demo-steps.ts'
 import { printJson, type Door } from './door.ts'
+import { programName } from './package-root.ts'
 
 /** How the demo is to be. */
 export interface DemoOptions {
@@ -82,24 +83,25 @@ function teller(door: Door): Teller {
 
 function tellNext(say: Teller, failed: number): void {
   if (failed > 0) return say.text(`\n${failed} of ${DEMO_STEPS.length} steps did not come out as they should.`)
+  const remex = programName()
   say.text(`
 All ${DEMO_STEPS.length} steps came out as they should. The servers are gone, and nothing is left behind.
 Next, with your own hosts:
-  remex init                 writes configs/config.yml; enter your hosts there
-  remex config check
-  remex hosts trust all      compare the fingerprints
-  remex run all -- uptime
-Or play with these four: remex demo --keep`)
+  ${remex} init                 writes configs/config.yml; enter your hosts there
+  ${remex} config check
+  ${remex} hosts trust all      compare the fingerprints
+  ${remex} run all -- uptime
+Or play with these four: ${remex} demo --keep`)
 }
 
 async function keepUp(door: Door, fleet: DemoFleet, say: Teller): Promise<void> {
-  const config = quoteWord(fleet.configPath)
+  const remex = `${programName()} --config ${quoteWord(fleet.configPath)}`
   if (door.globals.json) await printJson(door, { step: 'keep', config: fleet.configPath, directory: fleet.directory })
   say.text(`
 The servers stay up until Ctrl-C. In another terminal:
-  remex --config ${config} hosts list
-  remex --config ${config} run all -- uptime
-  remex --config ${config} audit list`)
+  ${remex} hosts list
+  ${remex} run all -- uptime
+  ${remex} audit list`)
   const { signal } = door.stop
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()

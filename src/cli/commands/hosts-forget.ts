@@ -20,7 +20,7 @@ export async function forgetHosts(door: Door, targets: string, { yes }: ForgetFl
     tellLeftOut(door, group)
     if (!yes) {
       requireTerminal(door, 'whether to forget keys', 'Give --yes to forget them without being asked.')
-      if (!(await askYes(`Forget the keys of ${foldIds(group.ids)}?`))) throw remexError('CANCELLED', 'no key was forgotten', { hint: '' })
+      if (!(await askYes(door, `Forget the keys of ${foldIds(group.ids)}?`))) throw remexError('CANCELLED', 'no key was forgotten', { hint: '' })
     }
     const statuses: number[] = []
     for (const vmId of group.ids) statuses.push(await forgetOne(door, remex, vmId))

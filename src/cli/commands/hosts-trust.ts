@@ -49,7 +49,7 @@ async function trustOne(trusting: Trusting, vmId: string): Promise<number> {
   } catch (error) {
     const known = withDetails(asRemexError(error), { vmId })
     if (door.globals.json) await printJson(door, { vm_id: vmId, success: false, keys: [], error: known })
-    else complain(door, known)
+    else if (door.stop.status === undefined) complain(door, known)
     return ERRORS[known.code].exitStatus
   }
 }
@@ -65,7 +65,7 @@ async function decideAndTrust({ door, remex, wanted, yes }: Trusting, vmId: stri
   const refused = offered.find((offer) => offer.refusal)?.refusal
   if (refused) throw refused
   const fresh = offered.filter((offer) => offer.status !== 'trusted')
-  if (fresh.length > 0 && !yes && !(await askYes(`Trust ${fresh.length === 1 ? 'this new key' : 'these new keys'} of ${vmId}?`))) {
+  if (fresh.length > 0 && !yes && !(await askYes(door, `Trust ${fresh.length === 1 ? 'this new key' : 'these new keys'} of ${vmId}?`))) {
     throw remexError('CANCELLED', 'no key was trusted', { vmId, hint: '' })
   }
   const added = fresh.length === 0 ? [] : await remex.trust.trust(vmId, { keys: fresh.map((offer) => offer.key) })

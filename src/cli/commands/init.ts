@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { errorCode, localFileError } from '../../core/atomic-file.ts'
 import { printable } from '../../core/printable.ts'
 import { printJson, type Door, type Start } from '../door.ts'
-import { packageRoot } from '../package-root.ts'
+import { packageRoot, programName } from '../package-root.ts'
 
 /** `remex init`. */
 export function defineInit(command: Command, start: Start): void {
@@ -26,7 +26,8 @@ async function init(door: Door): Promise<number> {
 }
 
 function writtenText(path: string): string {
-  return `wrote ${path}\nNext: enter your hosts there, then\n  remex config check\n  remex hosts trust all\n  remex run all -- uptime`
+  const remex = programName()
+  return `wrote ${path}\nNext: enter your hosts there, then\n  ${remex} config check\n  ${remex} hosts trust all\n  ${remex} run all -- uptime`
 }
 
 /** Whether it was made; false where something is there already. The configuration tells where everything is, so it is for its owner alone. */
