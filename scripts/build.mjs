@@ -61,7 +61,7 @@ function codeCacheOf(mainPath) {
 
 function makeCodeCache(mainPath) {
   const { status, stderr } = spawnSync(execPath, [inRoot('scripts/code-cache.cjs'), mainPath, codeCacheOf(mainPath)], { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`the command line that was just built does not start (status ${status}):\n${stderr}`)
+  if (status !== 0) throw new Error(`no code cache could be made (status ${status}):\n${stderr}`)
 }
 
 /** Whether the build has a code cache for this version of Node. */
