@@ -152,10 +152,10 @@ describe.skipIf(sftpServerPath === undefined)('remoteSha256, on a real shell', (
     await writeFile(join(home, 'target'), 'old')
     const access = localAccess({ home, run: says(0, `remex-sha256 ${'0'.repeat(64)}\n`) })
     for (const attempt of [
-      upload(access, { data: Buffer.from('new'), remotePath: 'target' }),
-      download(access, { remotePath: 'target', localPath: join(home, 'target') }),
+      () => upload(access, { data: Buffer.from('new'), remotePath: 'target' }),
+      () => download(access, { remotePath: 'target', localPath: join(home, 'target') }),
     ]) {
-      await expect(attempt).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH', message: expect.stringContaining('0'.repeat(64)) })
+      await expect(attempt()).rejects.toMatchObject({ code: 'CHECKSUM_MISMATCH', message: expect.stringContaining('0'.repeat(64)) })
     }
     expect(await readFile(join(home, 'target'), 'utf8')).toBe('old')
     expect(await leftovers(home)).toEqual([])
