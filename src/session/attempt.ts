@@ -1,7 +1,7 @@
 import { pipeline } from 'node:stream/promises'
 import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
-import { remexError } from '../core/errors.ts'
+import { RemexError, remexError, withDetails } from '../core/errors.ts'
 import type { KillVerdict } from '../core/outcome.ts'
 import type { Channel, PtyOptions } from '../transport/contract.ts'
 import type { Capture } from './capture.ts'
@@ -35,7 +35,8 @@ export interface AttemptReport {
 /**
  * Runs a command once, on one channel, to its end: exit, signal, deadline, cancel or loss of the connection.
  * Rejects only where it certainly did not run: `CHANNEL_REFUSED`, `CONNECTION_LOST` before the request was sent,
- * `SUDO_FAILED`, or `USAGE` for a command that cannot be sent; and with what a live consumer throws, after ending the command.
+ * `SUDO_FAILED`, or `USAGE` for a command that cannot be sent; and with what a live consumer throws or the source of
+ * the input fails with, after ending the command.
  */
 export async function runAttempt(invocation: Invocation, context: AttemptContext): Promise<AttemptReport> {
   const sent = prelude(invocation)
@@ -63,9 +64,9 @@ async function follow(following: Following): Promise<AttemptReport> {
   const mark = new StartedMark(sent.startedMark)
   const reading = new Reading(following)
   const output = reading.consume(mark)
-  feed(channel, sent.head, invocation)
+  const input = feed(channel, sent.head, invocation)
   const broken = new Promise<'broken'>((resolve) => {
-    output.catch(() => resolve('broken'))
+    Promise.all([output, input]).catch(() => resolve('broken'))
   })
   const first = await Promise.race([channel.exit, stop.reached, broken])
   if (first === 'timed_out' || first === 'cancelled' || first === 'broken') {
@@ -73,7 +74,7 @@ async function follow(following: Following): Promise<AttemptReport> {
     // What a slow reader has not taken by now it does not get: a stop must not wait for it.
     const complete = await outputEnds(output.catch(() => undefined), { clock: following.context.clock, flow: { bytes: 0, held: false } })
     channel.close()
-    if (first === 'broken') return rethrow(output)
+    if (first === 'broken') return rethrow(output, input)
     return { end: { kind: first, killed }, outputIncomplete: !complete }
   }
   const complete = await outputEnds(output, { clock: following.context.clock, flow: reading })
@@ -82,10 +83,12 @@ async function follow(following: Following): Promise<AttemptReport> {
   return { end: first, outputIncomplete: !complete }
 }
 
-/** Rejects with what `output` was rejected with. */
-async function rethrow(output: Promise<void>): Promise<never> {
-  await output
-  throw new Error('the output was expected to have failed')
+/** Rejects with what `output` or `input` was rejected with. */
+async function rethrow(output: Promise<void>, input: Promise<void>): Promise<never> {
+  await Promise.all([output, input]).catch((error: unknown) => {
+    throw error instanceof RemexError ? withDetails(error, { mayHaveRun: true }) : error
+  })
+  throw new Error('the output or the input was expected to have failed')
 }
 
 /** The deadline or a cancel came while the server had not accepted the request yet. */
@@ -157,18 +160,25 @@ class Reading implements Flow {
   }
 }
 
-/** Writes the head, then the command's own input, then the end. Input that cannot be delivered is dropped, as a closed pipe does. */
-function feed(channel: Channel, head: string, { stdin }: Invocation): void {
+/**
+ * Writes the head, then the command's own input, then the end. Input that cannot be delivered is dropped, as a closed
+ * pipe does. Rejects when the source fails: no end is sent then, because what came must not look complete.
+ */
+async function feed(channel: Channel, head: string, { stdin }: Invocation): Promise<void> {
   if (head !== '') channel.stdin.write(head)
   if (stdin === undefined) channel.stdin.end()
   else if (Buffer.isBuffer(stdin)) channel.stdin.end(stdin)
-  else pour(stdin, channel)
+  else await pour(stdin, channel)
 }
 
-function pour(source: Readable, channel: Channel): void {
+async function pour(source: Readable, channel: Channel): Promise<void> {
   const gone = new AbortController()
   void channel.exit.then(() => gone.abort())
-  pipeline(source, channel.stdin, { signal: gone.signal }).catch(() => channel.stdin.end())
+  try {
+    await pipeline(source, channel.stdin, { signal: gone.signal })
+  } catch (error) {
+    if (!gone.signal.aborted) throw error
+  }
 }
 
 function sudoFailure(mark: StartedMark, { sudoUser }: Invocation): Error {

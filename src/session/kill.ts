@@ -24,6 +24,9 @@ export interface Killer {
 
 const UNKNOWN: KillVerdict = { ended: 0, survivors: [], scope: 'unknown' }
 
+/** How often the host is asked: a connection may turn out to be dead only when it is used. */
+const ASK_TRIES = 2
+
 /** Ends the whole process tree of a run and says what came of it. Never rejects; bounded to about 10 s. */
 export async function endTree(killer: Killer): Promise<KillVerdict> {
   const limit = new AbortController()
@@ -38,13 +41,21 @@ async function ask(killer: Killer, signal: AbortSignal): Promise<KillVerdict> {
   // The killer has a run id of its own: under the run's it would find itself.
   const text = killScript(killer.runId, GRACE_MS)
   const { exec } = prelude({ runId: 'killer', text, env: {}, cwd: undefined, sudoUser: killer.sudoUser, pty: undefined })
-  const said = await output(await killer.open(exec, signal), signal)
-  const verdict = parseVerdict(said)
+  const verdict = await verdictOf(killer, exec, signal)
   if (verdict !== 'noproc') return verdict
   killer.signalGroup('TERM')
   await killer.clock.sleep(GRACE_MS, signal)
   killer.signalGroup('KILL')
   return { ended: 0, survivors: [], scope: 'group' }
+}
+
+/** Asking again is harmless: what is ended already is not found any more. */
+async function verdictOf(killer: Killer, exec: string, signal: AbortSignal): Promise<KillVerdict | 'noproc'> {
+  for (let tries = 1; ; tries++) {
+    const said = await killer.open(exec, signal).then((channel) => output(channel, signal)).catch(() => '')
+    const verdict = parseVerdict(said)
+    if (verdict !== UNKNOWN || tries === ASK_TRIES || signal.aborted) return verdict
+  }
 }
 
 async function output(channel: Channel, signal: AbortSignal): Promise<string> {

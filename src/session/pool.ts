@@ -1,5 +1,5 @@
 import { unlessAborted } from '../core/abort.ts'
-import { RemexError } from '../core/errors.ts'
+import { RemexError, remexError } from '../core/errors.ts'
 import type { Channel, Connection } from '../transport/contract.ts'
 
 /** An idle connection is closed after this long. */
@@ -37,17 +37,20 @@ interface Entry {
 export class ConnectionPool {
   readonly #maxIdle: number
   readonly #entries = new Set<Entry>()
+  #closed = false
 
   /** `maxIdle`: connections without a channel that are kept, the longest unused go first. */
   constructor(maxIdle: number) {
     this.#maxIdle = maxIdle
   }
 
-  /** A channel for `request`, on a connection that is open or a new one. Rejects as `connect` and `open` do. */
+  /** A channel for `request`, on a connection that is open or a new one. Rejects as `connect` and `open` do, and with `CANCELLED` after `close`. */
   async open<T extends Held>(request: PoolRequest<T>): Promise<{ readonly held: T; readonly connection: Connection }> {
     for (;;) {
+      if (this.#closed) throw remexError('CANCELLED', 'no connection is made any more: this Remex was closed')
       const entry = this.#roomy(request.key) ?? this.#add(request)
       this.#take(entry)
+      const isFresh = entry.ready === undefined
       try {
         const connection = await unlessAborted(entry.connection, request.signal, 'connecting')
         const held = await request.open(connection)
@@ -55,8 +58,7 @@ export class ConnectionPool {
         return { held, connection }
       } catch (error) {
         this.#release(entry)
-        // The server allows no more channels on this connection while the others are open: take another.
-        if (!(error instanceof RemexError) || error.code !== 'CHANNEL_REFUSED' || entry.busy === 0) throw error
+        if (!isPassedOver(error, { entry, isFresh })) throw error
         entry.capacity = Math.min(entry.capacity, entry.busy)
       }
     }
@@ -64,6 +66,7 @@ export class ConnectionPool {
 
   /** Closes all connections; what runs on them ends as `lost`. */
   close(): void {
+    this.#closed = true
     for (const entry of this.#entries) this.#drop(entry)
   }
 
@@ -114,4 +117,13 @@ export class ConnectionPool {
     entry.abandon.abort()
     entry.connection.then((connection) => connection.close(), () => undefined)
   }
+}
+
+/** Whether a connection's failure leads to another connection in place of an error: nothing was sent on this one. */
+function isPassedOver(error: unknown, { entry, isFresh }: { readonly entry: Entry; readonly isFresh: boolean }): boolean {
+  if (!(error instanceof RemexError)) return false
+  // The server allows no more channels on it while the others are open.
+  if (error.code === 'CHANNEL_REFUSED') return entry.busy > 0
+  // It was there already and had died unseen, which is no failure of what is asked for now.
+  return error.code === 'CONNECTION_LOST' && !error.mayHaveRun && !isFresh
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { HostConfig } from '../config/types.ts'
 import { cancelledError } from '../core/abort.ts'
 import { formatDurationMs } from '../core/duration.ts'
@@ -43,7 +44,7 @@ export class Session {
 
   /**
    * Runs a command, again where that cannot run it twice, and reports how it ended. Failures are in the report;
-   * rejects only with `USAGE` for a command that cannot be sent, and with what a live listener throws.
+   * rejects only with `USAGE` for a command that cannot be sent, and with what a live listener throws or the source of the input fails with.
    */
   async run(invocation: Invocation): Promise<SessionReport> {
     const { clock } = this.#runtime
@@ -114,7 +115,8 @@ export class Session {
   }
 
   #lost(): RemexError {
-    return remexError('CONNECTION_LOST', `the connection to ${this.host.id} broke while the command ran; how it ended is not known`, { vmId: this.host.id, mayHaveRun: true })
+    const { id: vmId, address, port } = this.host
+    return remexError('CONNECTION_LOST', `the connection to ${vmId} (${address} port ${port}) broke while the command ran; how it ended is not known`, { vmId, mayHaveRun: true })
   }
 
   #stopped(kind: 'timed_out' | 'cancelled', timeoutMs: number): RemexError {
@@ -132,7 +134,9 @@ function timing(startMs: number, clock: SessionRuntime['clock']): Pick<SessionRe
 }
 
 /** Why to try again, if that cannot run a command twice or the caller said that running it twice is harmless. */
-function retryReason({ report, error }: Attempt, { idempotent }: Invocation): RemexError | undefined {
+function retryReason({ report, error }: Attempt, { idempotent, stdin }: Invocation): RemexError | undefined {
+  // A stream can be read once: another attempt would get the rest of the input, or none.
+  if (stdin instanceof Readable && stdin.readableDidRead) return undefined
   if (error) return error.retryable || (idempotent && error.code === 'CONNECTION_LOST') ? error : undefined
   if (report?.end.kind === 'lost' && idempotent) return remexError('CONNECTION_LOST', 'the connection broke')
   return undefined
