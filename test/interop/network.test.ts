@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { RemexError } from '../../src/core/errors.ts'
+import { RemexError } from '../../src/core/errors.ts'
 import type { RunResult } from '../../src/core/outcome.ts'
 import type { Host } from '../../src/fleet/host.ts'
 import { startNetwork, type TestNetwork } from '../../testkit/network.ts'
@@ -30,8 +30,12 @@ async function behindNetwork(work: (scene: Scene) => Promise<void>, settings: Re
   await work({ network, host: fleet.remex.host('vm01') })
 }
 
-const failureOf = (run: Promise<RunResult>): Promise<RemexError & { result: RunResult }> =>
-  run.then((result) => { throw new Error(`it ended: ${result.ended}`) }, (error: RemexError & { result: RunResult }) => error)
+/** What a run failed with. */
+async function failureOf(run: Promise<RunResult>): Promise<RemexError & { result: RunResult }> {
+  const outcome: unknown = await run.catch((error: unknown) => error)
+  expect(outcome).toBeInstanceOf(RemexError)
+  return outcome as RemexError & { result: RunResult }
+}
 
 describe.skipIf(!server)(`a misbehaving network before the machine’s OpenSSH server${reason && ` (skipped: ${reason})`}`, () => {
   it.concurrent('that is cut while output flows gives a lost run, with the output so far', () => behindNetwork(async ({ network, host }) => {
