@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import type { Channel } from '../../src/transport/contract.ts'
+import { until } from '../../testkit/until.ts'
 import { collect, type ContractCase } from './contract-server.ts'
 
 /** Channels: how they begin, how they end, how many there are. */
@@ -41,6 +42,12 @@ function exits({ connect }: ContractCase): void {
     expect(await channel.exit).toEqual({ kind: 'signaled', signal: 'TERM' })
   })
 
+  test('has no signal of a name that SSH does not have, and says so', async (context) => {
+    const channel = await (await connect(context)).exec('read line')
+    expect(() => channel.signal('NONESUCH')).toThrow(expect.objectContaining({ code: 'USAGE' }))
+    await collect(channel)
+  })
+
   test('has a terminal where one is asked for, and none where not', async (context) => {
     const connection = await connect(context)
     const command = 'test -t 0 && test -t 1 && echo "$TERM" || echo none'
@@ -68,7 +75,9 @@ function limits({ connect }: ContractCase): void {
     await expect(connection.exec('echo never')).rejects.toMatchObject({ code: 'CHANNEL_REFUSED', mayHaveRun: false, vmId: 'vm01' })
     const lines = await Promise.all(channels.map(answer))
     expect(lines).toEqual(channels.map((_, index) => `${index} hello ${index}\n`))
-    expect(String((await collect(await connection.exec('echo again'))).stdout)).toBe('again\n')
+    // The server gives a slot back when it has seen our side close, which is a moment after we have seen its.
+    const next = await until(() => connection.exec('echo again'), { what: 'a slot to be free again' })
+    expect(String((await collect(next)).stdout)).toBe('again\n')
   })
 
   async function answer(channel: Channel, index: number): Promise<string> {

@@ -34,7 +34,7 @@ export function contractCase(engine: Engine, makeServer: () => Promise<TestHost 
   const serverOf = (context: TestContext): TestHost => {
     if (server === undefined) throw new Error('the server was not started')
     if ('skipped' in server) context.skip(server.skipped)
-    return server as TestHost
+    return server
   }
   return {
     engine,

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { listenOnLoopback } from '../../testkit/loopback.ts'
+import { until } from '../../testkit/until.ts'
 import { collect, targetOf, type ContractCase } from './contract-server.ts'
 
 /** A connection from its beginning to its end. */
@@ -55,6 +56,19 @@ function ends({ connect, network }: ContractCase): void {
     await expect(connection.exec('true')).rejects.toMatchObject({ code: 'CONNECTION_LOST', mayHaveRun: false })
   })
 
+  test('that is cut may still be used by those who do not know yet: nothing throws, and the output so far is there', async (context) => {
+    const connection = await connect(context, { port: network(context).port })
+    const channel = await connection.exec('head -c 3000000 /dev/zero; sleep 60')
+    await until(() => channel.stdout.readableLength > 1_000_000, { what: 'unread output' })
+    network(context).cut()
+    await connection.closed
+    channel.signal('TERM')
+    channel.close()
+    channel.stdin.end('late')
+    connection.close()
+    expect((await buffer(channel.stdout)).length).toBeGreaterThan(1_000_000)
+  })
+
   test('keeps the exit status that came before the cut', async (context) => {
     const connection = await connect(context, { port: network(context).port })
     const channel = await connection.exec('exit 5')
@@ -78,6 +92,14 @@ function ends({ connect, network }: ContractCase): void {
     const connection = await connect(context, { keepaliveIntervalMs: 250 })
     const { stdout } = await collect(await connection.exec('sleep 1.5; echo alive'))
     expect(String(stdout)).toBe('alive\n')
+  })
+
+  test('is closed by us within a moment when the network is dead', async (context) => {
+    const connection = await connect(context, { port: network(context).port })
+    network(context).stall()
+    context.onTestFinished(() => network(context).resume())
+    connection.close()
+    expect(await connection.closed).toBeNull()
   })
 
   test('may be closed twice; its open channels are lost and nothing is wrong with it', async (context) => {

@@ -7,7 +7,9 @@ import { makeKeyPair, type KeyPairOptions } from '../../testkit/keys.ts'
 const all = Object.values(ALGORITHMS).flat()
 
 describe('the algorithms', () => {
-  test.each(['sha1', 'md5', 'cbc', 'arcfour', 'dss', '3des', 'group1-', 'group-exchange', 'ssh-rsa', '-96'])('have nothing of %s', (weak) => {
+  const weakParts = ['sha1', 'md5', 'cbc', 'arcfour', 'dss', '3des', 'group1-', 'group-exchange', 'ssh-rsa', '-96']
+
+  test.each(weakParts)('have nothing of %s', (weak) => {
     expect(all.filter((name) => name.includes(weak))).toEqual([])
   })
 
@@ -62,7 +64,8 @@ describe('a public key', () => {
 
   function rsaBlob(bits: number): Buffer {
     const { n = '' } = generateKeyPairSync('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' })
-    return Buffer.concat([string('ssh-rsa'), string(Buffer.from([1, 0, 1])), string(Buffer.concat([Buffer.alloc(1), Buffer.from(n, 'base64url')]))])
+    const modulus = Buffer.concat([Buffer.alloc(1), Buffer.from(n, 'base64url')])
+    return Buffer.concat([string('ssh-rsa'), string(Buffer.from([1, 0, 1])), string(modulus)])
   }
 
   function fakeRsa(bits: number): Buffer {

@@ -42,7 +42,8 @@ async function connectToSpoiled(behave: (session: Session, connection: unknown) 
   cleanups.push(listener.close)
   const connection = await engine.connect({
     vmId: 'vm01', address: '127.0.0.1', port: listener.port, login: 'tester', verifyHostKey: () => undefined, knownHostKeyTypes: [],
-    identities: [{ kind: 'key', label: 'id', data: Buffer.from(client.privateKey) }], connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity,
+    identities: [{ kind: 'key', label: 'id', data: Buffer.from(client.privateKey) }],
+    connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity,
   })
   cleanups.push(() => connection.close())
   return connection
@@ -71,7 +72,7 @@ describe('whether a command may have run is told', () => {
   })
 
   test('as no when no terminal is given for it', async () => {
-    const connection = await connectToSpoiled((session) => session.on('pty', (_accept, reject) => reject?.()))
+    const connection = await connectToSpoiled((session) => session.on('pty', (_accept, reject) => reject()))
     await expect(connection.exec('true', { pty: {} })).rejects.toMatchObject({ code: 'CHANNEL_REFUSED', mayHaveRun: false })
   })
 
@@ -109,7 +110,8 @@ test('a server that sends more than the window allows is cut off before it fills
     for (let sent = 0; sent < 64; sent++) channel.write(Buffer.alloc(1024 * 1024))
   }))
   const channel = await connection.exec('flood')
-  expect(await connection.closed).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('more than the channel window allows') })
+  const message: unknown = expect.stringContaining('more than the channel window allows')
+  expect(await connection.closed).toMatchObject({ code: 'CONNECTION_LOST', message })
   expect(channel.stdout.readableLength).toBeLessThan(10 * 1024 * 1024)
 })
 

@@ -27,7 +27,8 @@ afterEach(async () => {
 })
 
 function keyOf(data: string | Buffer, passphrase?: string): Identity {
-  return { kind: 'key', label: 'id_test', data: Buffer.from(data), ...(passphrase === undefined ? {} : { passphrase: new Secret(passphrase) }) }
+  const secret = passphrase === undefined ? {} : { passphrase: new Secret(passphrase) }
+  return { kind: 'key', label: 'id_test', data: Buffer.from(data), ...secret }
 }
 
 /** The algorithms and keys that would be offered, in order. */
@@ -55,7 +56,8 @@ describe('a key file', () => {
     cleanups.push(server.close)
     const received: string[] = []
     const target = targetOf({ ...fakeHost, port: server.port }, { identities: [identity] })
-    await expect(engine.connect(target)).rejects.toMatchObject({ code: 'KEY_UNUSABLE', vmId: 'vm01', message: expect.stringMatching(message) })
+    const expected = { code: 'KEY_UNUSABLE', vmId: 'vm01', message: expect.stringMatching(message) as unknown }
+    await expect(engine.connect(target)).rejects.toMatchObject(expected)
     expect(received).toEqual([])
   })
 
@@ -107,7 +109,8 @@ describe('an agent', () => {
     if ('skipped' in server || agent === undefined) return
     cleanups.push(server.close)
     const attempt = engine.connect(targetOf(server, { identities: [agent] }))
-    await expect(attempt).rejects.toMatchObject({ code: 'AUTH_FAILED', hint: expect.stringContaining('identity_file'), message: expect.stringContaining('Too many') })
+    const [hint, message]: unknown[] = [expect.stringContaining('identity_file'), expect.stringContaining('Too many')]
+    await expect(attempt).rejects.toMatchObject({ code: 'AUTH_FAILED', hint, message })
   })
 
   test('whose keys are not known is told with what the server accepts', async () => {
@@ -116,12 +119,14 @@ describe('an agent', () => {
     if ('skipped' in server || agent === undefined) return
     cleanups.push(server.close)
     const attempt = engine.connect(targetOf(server, { identities: [agent] }))
-    await expect(attempt).rejects.toMatchObject({ code: 'AUTH_FAILED', message: expect.stringMatching(/agent key testkit .*the server accepts: publickey/) })
+    const message: unknown = expect.stringMatching(/agent key testkit .*the server accepts: publickey/)
+    await expect(attempt).rejects.toMatchObject({ code: 'AUTH_FAILED', message })
   })
 
   test('that is not there makes the login impossible when it is alone, and is passed over when it is not', async () => {
     const agent: Identity = { kind: 'agent', socketPath: '/nonexistent/agent.sock' }
-    await expect(offersFor(agent)).rejects.toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('/nonexistent/agent.sock') })
+    const message: unknown = expect.stringContaining('/nonexistent/agent.sock')
+    await expect(offersFor(agent)).rejects.toMatchObject({ code: 'KEY_UNUSABLE', message })
     expect(await offersFor(agent, keyOf(makeKeyPair().privateKey))).toEqual(['id_test (ssh-ed25519)'])
   })
 
@@ -129,15 +134,20 @@ describe('an agent', () => {
     const empty = await startAgent([])
     const weak = await startAgent([makeKeyPair('rsa', { bits: 1024 })])
     if (empty === undefined || weak === undefined) return
-    await expect(offersFor(empty)).rejects.toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('no key that can be used') })
-    await expect(offersFor(weak)).rejects.toMatchObject({ code: 'KEY_UNUSABLE', message: expect.stringContaining('too weak') })
+    await expect(offersFor(empty)).rejects.toThrow(/no key that can be used/)
+    await expect(offersFor(weak)).rejects.toThrow(/too weak/)
+    await expect(offersFor(weak)).rejects.toMatchObject({ code: 'KEY_UNUSABLE' })
   })
 })
 
-const fakeHost = { address: '127.0.0.1', login: 'tester', privateKey: '', hostKeys: [], knownHosts: '', close: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve() }
+const fakeHost = {
+  address: '127.0.0.1', login: 'tester', privateKey: '', hostKeys: [], knownHosts: '',
+  close: () => Promise.resolve(), [Symbol.asyncDispose]: () => Promise.resolve(),
+}
 
 function oldPem(passphrase: string): string {
-  return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-128-cbc', passphrase }).toString()
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return privateKey.export({ type: 'pkcs1', format: 'pem', cipher: 'aes-128-cbc', passphrase }).toString()
 }
 
 /** A real ssh-agent with these keys; undefined where there is none. */
@@ -148,7 +158,9 @@ async function startAgent(keys: readonly KeyPair[]): Promise<Identity | undefine
   const agent = spawn('ssh-agent', ['-D', '-a', socketPath], { stdio: 'ignore' })
   const failed = once(agent, 'error').then(() => true, () => false)
   cleanups.push(() => agent.kill())
-  const ready = until(() => new Promise<boolean>((resolve) => new ssh2.OpenSSHAgent(socketPath).getIdentities((error) => resolve(!error))), { what: 'ssh-agent' })
+  const asked = new ssh2.OpenSSHAgent(socketPath)
+  const answers = (): Promise<boolean> => new Promise((resolve) => asked.getIdentities((error) => resolve(!error)))
+  const ready = until(answers, { what: 'ssh-agent' })
   if (await Promise.race([failed, ready.then(() => false)])) return undefined
   for (const [index, { privateKey }] of keys.entries()) {
     const path = join(directory, `key${index}`)

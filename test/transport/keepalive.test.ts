@@ -36,6 +36,8 @@ describe('a watched stream', () => {
   })
 })
 
-test.each([[1000, 1000], [0.2, 1], [-5, 1], [Infinity, 0], [Number.NaN, 0], [1e12, 2 ** 31 - 1]])('a time of %d ms is waited as %d', (given, waited) => {
+const TIMES = [[1000, 1000], [0.2, 1], [-5, 1], [Infinity, 0], [Number.NaN, 0], [1e12, 2 ** 31 - 1]] as const
+
+test.each(TIMES)('a time of %d ms is waited as %d', (given, waited) => {
   expect(timerMs(given)).toBe(waited)
 })

@@ -28,14 +28,16 @@ afterAll(async () => {
 
 /** Runs a script in a process of its own that has `engine` and `target`; fails when it does not end by itself within 15 s. */
 async function inProcess(script: string): Promise<string> {
-  const target = { vmId: 'vm01', address: server.address, port: server.port, login: server.login, knownHostKeyTypes: [], connectTimeoutMs: 10_000, keepaliveIntervalMs: 15_000 }
+  const { address, port, login } = server
+  const target = { vmId: 'vm01', address, port, login, knownHostKeyTypes: [], connectTimeoutMs: 10_000, keepaliveIntervalMs: 15_000 }
   const path = join(directory, `script${Math.random()}.mjs`)
   await writeFile(path, `
     import { createRequire } from 'node:module'
     import { ssh2Engine } from './engine.mjs'
     const require = createRequire(import.meta.url)
     const engine = ssh2Engine()
-    const target = { ...${JSON.stringify(target)}, verifyHostKey: () => {}, identities: [{ kind: 'key', label: 'id', data: Buffer.from(${JSON.stringify(server.privateKey)}) }] }
+    const data = Buffer.from(${JSON.stringify(server.privateKey)})
+    const target = { ...${JSON.stringify(target)}, verifyHostKey: () => {}, identities: [{ kind: 'key', label: 'id', data }] }
     ${script}`)
   const { stdout } = await run(process.execPath, [path], { timeout: 15_000 })
   return stdout
@@ -58,7 +60,8 @@ test.each([
   ['fails to connect', `
     await engine.connect({ ...target, port: 1 }).catch((error) => console.log(error.code))`, 'UNREACHABLE\n'],
   ['is refused a host key', `
-    await engine.connect({ ...target, verifyHostKey: () => { throw Object.assign(new Error('no'), { code: 'X' }) } }).catch((error) => console.log(error.code))`, 'INTERNAL\n'],
+    const verifyHostKey = () => { throw new Error('not ours') }
+    await engine.connect({ ...target, verifyHostKey }).catch((error) => console.log(error.code))`, 'INTERNAL\n'],
   ['gives up', `
     await engine.connect(target, AbortSignal.timeout(1)).catch((error) => console.log(error.code))`, 'CANCELLED\n'],
   ['fetches host keys', `

@@ -42,7 +42,8 @@ function keepQuiet(connection: Connection): void {
     get: () => state.kex,
     set: (kex: unknown) => {
       state.kex = kex
-      if (typeof kex === 'object' && kex !== null) Object.defineProperty(kex, 'remoteExtInfoEnabled', { get: () => false, set: () => undefined })
+      if (typeof kex !== 'object' || kex === null) return
+      Object.defineProperty(kex, 'remoteExtInfoEnabled', { get: () => false, set: () => undefined })
     },
   })
 }

@@ -65,7 +65,7 @@ describe('a transcript', () => {
   test('survives whatever a server sends', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
       const transcript = transcriptOf('SSH-2.0-S\r\n', Buffer.from(bytes))
-      void transcript.offer
+      expect(() => transcript.offer).not.toThrow()
       expect(transcript.identification).toBe('SSH-2.0-S')
     }))
   })

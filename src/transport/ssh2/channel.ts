@@ -1,17 +1,12 @@
-import { Writable, type Duplex, type Readable } from 'node:stream'
+import { Writable, type Readable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
+import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import type { Channel, ChannelExit } from '../contract.ts'
+import { isUsable, type ChannelHome } from './channel-home.ts'
 import { Inbound, inboundStream } from './inbound.ts'
 import { sendSignal } from './internals.ts'
 import { Outbound } from './outbound.ts'
-
-/** What a channel needs of its connection. */
-export interface ChannelHome {
-  readonly stream: Duplex
-  /** The server sent more than it was allowed to. */
-  readonly onFlood: () => void
-}
 
 /** A session channel of ssh2 as ours. Make it in the very callback that ssh2 hands the channel to, or data is missed. */
 export class Ssh2Channel implements Channel {
@@ -21,26 +16,33 @@ export class Ssh2Channel implements Channel {
   readonly exit: Promise<ChannelExit>
   readonly closed: Promise<void>
   readonly #channel: ClientChannel
+  readonly #home: ChannelHome
 
   constructor(channel: ClientChannel, home: ChannelHome) {
     this.#channel = channel
-    const inbound = new Inbound(channel, home.onFlood)
+    this.#home = home
+    const inbound = new Inbound(channel, home)
     // Errors of these streams (a write after the end) say nothing that the promises do not say.
     channel.on('error', () => undefined)
     channel.stderr.on('error', () => undefined)
     this.exit = exitOf(channel)
     this.closed = new Promise((resolve) => channel.once('close', () => resolve()))
-    this.stdin = stdinOf(new Outbound(channel, home.stream))
+    this.stdin = stdinOf(new Outbound(channel, home))
     this.stdout = inboundStream(inbound, channel)
     this.stderr = inboundStream(inbound, channel.stderr)
   }
 
+  /** Throws `USAGE` for a name that SSH does not have (RFC 4254 section 6.10). */
   signal(name: string): void {
-    sendSignal(this.#channel, name)
+    try {
+      if (isUsable(this.#home)) sendSignal(this.#channel, name)
+    } catch (cause) {
+      throw remexError('USAGE', `SSH has no signal ${printable(name)}`, { cause })
+    }
   }
 
   close(): void {
-    this.#channel.close()
+    if (isUsable(this.#home)) this.#channel.close()
   }
 }
 

@@ -36,7 +36,7 @@ export function placeOf({ vmId, address, port }: Peer): string {
 
 /** `10.0.0.10:22`, `[::1]:22`. */
 export function endpoint(address: string, port: number): string {
-  return `${address.includes(':') ? `[${address}]` : printable(address)}:${port}`
+  return `${address.includes(':') ? `[${printable(address)}]` : printable(address)}:${port}`
 }
 
 /** The error of an attempt whose time is over; names the phase it stood in. */
@@ -132,12 +132,17 @@ const SOCKET_ERRORS: Readonly<Record<string, { readonly code: ErrorCode; readonl
 
 function socketError(standing: Standing, code: string, cause: unknown): RemexError {
   const known = SOCKET_ERRORS[code]
-  if (known !== undefined) return peerError(known.code, standing.peer, known.text, { cause, ...(known.hint === undefined ? {} : { hint: known.hint }) })
+  if (known !== undefined) return peerError(known.code, standing.peer, known.text, hinted(cause, known.hint))
   // A port that is closed refuses; who resets has accepted before, however early we hear of it.
-  if (code === 'ECONNRESET' && standing.phase === 'dial') return closedError({ peer: standing.peer, transcript: standing.transcript, phase: 'identification' }, cause)
+  const { peer, transcript } = standing
+  if (code === 'ECONNRESET' && standing.phase === 'dial') return closedError({ peer, transcript, phase: 'identification' }, cause)
   if (standing.phase === 'dial') return peerError('UNREACHABLE', standing.peer, `no connection (${shown(code)})`, { cause })
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE') return closedError(standing, cause)
   return handshakeError(standing, facts(cause).message, cause)
+}
+
+function hinted(cause: unknown, hint: string | undefined): { cause: unknown; hint?: string } {
+  return hint === undefined ? { cause } : { cause, hint }
 }
 
 /** The server, or something on the way to it, ended the connection. */
@@ -179,7 +184,8 @@ function handshakeError({ peer, phase, transcript }: Standing, message: string, 
   if (miss !== undefined) {
     const offered = transcript.offer?.[miss.category].slice(0, 30).map(shown).join(', ') ?? 'unknown'
     const text = `no common ${miss.name} algorithm; the server offers: ${offered}`
-    return peerError('HANDSHAKE_FAILED', peer, text, { cause, hint: `Enable one of these on the server: ${ALGORITHMS[miss.category].join(', ')}` })
+    const hint = `Enable one of these on the server: ${ALGORITHMS[miss.category].join(', ')}`
+    return peerError('HANDSHAKE_FAILED', peer, text, { cause, hint })
   }
   if (/signature verification failed/.test(message)) {
     const hint = 'Something that is not the server may be in between. Do not connect until you know.'

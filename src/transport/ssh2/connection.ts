@@ -3,14 +3,13 @@ import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2'
 import { remexError, type RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import type { Channel, Connection, ConnectionInfo, ConnectTarget, PtyOptions } from '../contract.ts'
-import { Ssh2Channel, type ChannelHome } from './channel.ts'
+import { Ssh2Channel } from './channel.ts'
+import type { ChannelHome } from './channel-home.ts'
 import { endpoint, lostError, openFailure, peerError, type OpenFailure, type Peer } from './classify.ts'
+import { sayGoodbye } from './goodbye.ts'
 import { forwardStream } from './forward.ts'
 import { closeChannel, nextChannelNumber } from './internals.ts'
 import { KEEPALIVE_COUNT, watchLife } from './keepalive.ts'
-
-/** How long an orderly end may take before the stream is destroyed. */
-const CLOSE_MS = 1000
 
 /** The largest command that fits in a packet which sshd takes (256 KiB); a larger one makes it end the connection. */
 const MAX_COMMAND_BYTES = 255 * 1024
@@ -89,9 +88,7 @@ export class Ssh2Connection implements Connection {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#isOurs = true
-    this.#client.end()
-    const timer = setTimeout(() => this.#stream.destroy(), CLOSE_MS).unref()
-    void this.closed.then(() => clearTimeout(timer))
+    sayGoodbye(this.#client, this.#stream)
   }
 
   /** `adopt` runs in ssh2's own callback: what comes right after it would be missed otherwise. */
@@ -116,7 +113,8 @@ export class Ssh2Connection implements Connection {
     const isDead = this.#isClosed || this.#stream.destroyed
     if (isDead || failure.kind === 'unsent') return this.#lost(failure.kind === 'unanswered' && request.what === 'command')
     if (failure.kind === 'refused') return this.#refused(request, failure, error)
-    if (closeChannel(this.#client, number)) return peerError('CHANNEL_REFUSED', this.#peer, `the server refused ${request.text}`, { cause: error })
+    const isRefusal = closeChannel(this.#client, number)
+    if (isRefusal) return peerError('CHANNEL_REFUSED', this.#peer, `the server refused ${request.text}`, { cause: error })
     const message = `the server closed the channel without an answer to ${request.text}`
     return peerError('CONNECTION_LOST', this.#peer, message, { cause: error, mayHaveRun: request.what === 'command' })
   }

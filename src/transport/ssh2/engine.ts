@@ -16,7 +16,9 @@ export function ssh2Engine(): Engine {
 
 function connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection> {
   // For callers that TypeScript does not hold: without a judge of the host key there is no connection.
-  if (typeof target.verifyHostKey !== 'function') return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId: target.vmId }))
+  if (typeof target.verifyHostKey !== 'function') {
+    return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId: target.vmId }))
+  }
   const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal })
   return attempt.within(() => establish(attempt, target))
 }
@@ -35,7 +37,8 @@ async function establish(attempt: Attempt, target: ConnectTarget, refused: reado
   try {
     return await logIn(attempt, { ...target, verifyHostKey }, hostKeyAlgorithms)
   } catch (error) {
-    const hasOthers = hostKeyAlgorithms.some((algorithm) => !shown.includes(keyTypeOf(algorithm)) && attempt.transcript.offer?.hostKey.includes(algorithm))
+    const offered = attempt.transcript.offer?.hostKey ?? []
+    const hasOthers = hostKeyAlgorithms.some((algorithm) => offered.includes(algorithm) && !shown.includes(keyTypeOf(algorithm)))
     const mayBeKnown = target.knownHostKeyTypes.length === 0 && target.stream === undefined
     if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayBeKnown && hasOthers)) throw error
   }

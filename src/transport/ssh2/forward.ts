@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
-import type { ChannelHome } from './channel.ts'
+import { isUsable, type ChannelHome } from './channel-home.ts'
 import { Inbound, sinkOf } from './inbound.ts'
 import { Outbound } from './outbound.ts'
 
@@ -9,8 +9,8 @@ import { Outbound } from './outbound.ts'
  * and destroying it closes the channel. ssh2's own does neither.
  */
 export function forwardStream(channel: ClientChannel, home: ChannelHome): Duplex {
-  const inbound = new Inbound(channel, home.onFlood)
-  const outbound = new Outbound(channel, home.stream)
+  const inbound = new Inbound(channel, home)
+  const outbound = new Outbound(channel, home)
   const stream = new Duplex({
     read: () => inbound.release(sink),
     write: (chunk: Buffer, _encoding, done) => outbound.write(chunk, done),
@@ -20,14 +20,16 @@ export function forwardStream(channel: ClientChannel, home: ChannelHome): Duplex
     },
     destroy: (error, done) => {
       outbound.end()
-      channel.close()
+      if (isUsable(home)) channel.close()
       done(error)
     },
   })
   const sink = sinkOf(stream)
   stream.on('error', () => undefined)
   channel.on('error', () => undefined)
-  channel.once('close', () => stream.end())
+  // A forwarded connection has no second stream; what a server sends on it all the same goes nowhere.
+  channel.stderr.on('error', () => undefined).resume()
+  channel.once('close', () => (isUsable(home) ? stream.end() : stream.destroy()))
   inbound.divert(channel, sink)
   return stream
 }

@@ -5,6 +5,7 @@ import { hostKeyFromBlob, type HostKey } from '../../core/host-key.ts'
 import { ALGORITHMS, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
 import type { ConnectionInfo } from '../contract.ts'
 import { connectError, disconnectText, isTooManyAttempts, peerError, type Peer, type Phase, type Standing } from './classify.ts'
+import { sayGoodbye } from './goodbye.ts'
 import { timerMs } from './keepalive.ts'
 import type { Ssh2 } from './load.ts'
 import type { Login } from './login.ts'
@@ -84,7 +85,6 @@ export class Handshake implements Standing {
   #config(): ConnectConfig {
     const { stream, hostKeyAlgorithms, login, keepaliveIntervalMs } = this.#plan
     return {
-      // ssh2 takes any Duplex; its types ask for a Readable and lie about the rest.
       sock: stream,
       username: login?.name ?? 'remex',
       hostVerifier: this.#verify,
@@ -132,8 +132,11 @@ export class Handshake implements Standing {
     this.#isExchanged = true
     this.transcript.finish()
     this.#plan.stream.off('data', this.#record)
-    if (isOpenToTruncation(negotiated, this.transcript)) return this.#fail(peerError('HANDSHAKE_FAILED', this.peer, NO_STRICT_KEX, { hint: STRICT_KEX_HINT }))
-    const shaken = { client: this.#client, info: connectionInfo(negotiated, this.#hostKey, this.transcript), transcript: this.transcript }
+    if (isOpenToTruncation(negotiated, this.transcript)) {
+      return this.#fail(peerError('HANDSHAKE_FAILED', this.peer, NO_STRICT_KEX, { hint: STRICT_KEX_HINT }))
+    }
+    const info = connectionInfo(negotiated, this.#hostKey, this.transcript)
+    const shaken = { client: this.#client, info, transcript: this.transcript }
     if (this.#plan.login === undefined) return this.#leave(shaken)
     this.#client.once('ready', () => this.#resolve(shaken))
   }
@@ -141,7 +144,7 @@ export class Handshake implements Standing {
   /** The host has proved itself; nothing more is wanted of it. */
   #leave(shaken: Shaken): void {
     this.#resolve(shaken)
-    this.#client.end()
+    sayGoodbye(this.#client, this.#plan.stream)
   }
 
   #onError(error: Error & { level?: string }): void {

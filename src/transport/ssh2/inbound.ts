@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
+import { isUsable, type ChannelHome } from './channel-home.ts'
 
 /** Unread bytes of one stream at which the SSH window is held closed. What was under way still comes: at most the window, 2 MiB. */
 const HOLD_AT_BYTES = 256 * 1024
@@ -22,12 +23,12 @@ export interface Sink {
  */
 export class Inbound {
   readonly #channel: ClientChannel
-  readonly #onFlood: () => void
+  readonly #home: ChannelHome
   readonly #full = new Set<Sink>()
 
-  constructor(channel: ClientChannel, onFlood: () => void) {
+  constructor(channel: ClientChannel, home: ChannelHome) {
     this.#channel = channel
-    this.#onFlood = onFlood
+    this.#home = home
   }
 
   /** Leads `source`, the channel or its stderr, into `sink` from now on, beginning with what it has already. */
@@ -43,14 +44,15 @@ export class Inbound {
 
   /** The sink has room again. */
   release(sink: Sink): void {
+    const isRoomy = this.#full.delete(sink) && this.#full.size === 0
     // ssh2 gives the window back in the channel's `_read`, if it was told to hold it.
-    if (this.#full.delete(sink) && this.#full.size === 0) this.#channel._read(0)
+    if (isRoomy && isUsable(this.#home)) this.#channel._read(0)
   }
 
   /** Called by ssh2 for each packet; false makes it hold the window. */
   #give(sink: Sink, chunk: Buffer): boolean {
     if (!sink.take(chunk)) this.#full.add(sink)
-    if (sink.unread() > FLOOD_BYTES) this.#onFlood()
+    if (sink.unread() > FLOOD_BYTES) this.#home.onFlood()
     return this.#full.size === 0
   }
 }

@@ -12,15 +12,16 @@ export function nextChannelNumber(client: Client): number | undefined {
 }
 
 /**
- * Closes the channel with this number if it is still open, and says whether it was. A channel whose request was refused
- * is left open by ssh2 and given to nobody, and would count against the server's MaxSessions; one that the server closed is gone.
+ * Closes the channel with this number if it is still open, and says whether it was. ssh2 leaves a channel open whose request
+ * was refused and gives it to nobody, so it would count against the server's MaxSessions; one that the server closed is gone.
  */
 export function closeChannel(client: Client, number: number | undefined): boolean {
-  const channel = number === undefined ? undefined : read(read(read(client, '_chanMgr'), '_channels'), String(number))
+  if (number === undefined) return false
+  const channel = read(read(read(client, '_chanMgr'), '_channels'), String(number))
   return typeof channel === 'object' && call(channel, 'close')
 }
 
-/** Sends a signal request; ssh2's own `signal` does nothing once standard input is at its end. Throws for a name that ssh2 does not know. */
+/** Sends a signal request; ssh2's own `signal` does nothing once standard input is at its end. ssh2 throws for a name that SSH lacks. */
 export function sendSignal(channel: ClientChannel, name: string): void {
   const outgoing = read(channel, 'outgoing')
   const state = read(outgoing, 'state')

@@ -60,7 +60,7 @@ export class Login {
     const parts = [
       `the login as ${printable(this.#name)}@${endpoint(address, port)} was refused${this.#reason(error)}`,
       `tried: ${this.#offers.list.slice(0, this.#tried).map(({ label }) => label).join(', ') || 'nothing'}`,
-      ...(this.#accepted === undefined ? [] : [`the server accepts: ${this.#accepted.map(printable).join(', ') || 'nothing'}`]),
+      ...(this.#accepted === undefined ? [] : [`the server accepts: ${listed(this.#accepted)}`]),
       ...this.#notes,
     ]
     const hint = this.#hint(error)
@@ -74,8 +74,13 @@ export class Login {
 
   #hint(error: unknown): string | undefined {
     if (isTooManyAttempts(error)) return 'Too many keys were offered: set identity_file, or raise MaxAuthTries on the server.'
-    if (this.#partial) return 'The key was accepted, but the server wants another proof as well, and Remex logs in with keys alone.'
-    if (this.#accepted !== undefined && !this.#accepted.includes('publickey')) return 'The server accepts no keys for this login: see PubkeyAuthentication in its sshd_config.'
-    return undefined
+    if (this.#partial) return 'The server wants another proof besides the key that it accepted, and Remex logs in with keys alone.'
+    if (this.#accepted?.includes('publickey') !== false) return undefined
+    return 'The server accepts no keys for this login: see PubkeyAuthentication in its sshd_config.'
   }
+}
+
+/** At most ten, cut: the server may send as many as fit in a packet. */
+function listed(methods: readonly string[]): string {
+  return methods.slice(0, 10).map((method) => printable(method.slice(0, 64))).join(', ') || 'nothing'
 }

@@ -42,14 +42,15 @@ interface Candidate {
  * size) or when nothing at all can be offered, as with an agent that does not answer.
  */
 export async function prepareOffers(ssh2: Ssh2, target: Login): Promise<Offers> {
-  if (target.identities.length === 0) throw remexError('KEY_NOT_FOUND', `${printable(target.vmId)}: there is no key to log in with`, { vmId: target.vmId })
+  const { vmId, identities } = target
+  if (identities.length === 0) throw remexError('KEY_NOT_FOUND', `${printable(vmId)}: there is no key to log in with`, { vmId })
   const candidates: Candidate[] = []
   const notes: string[] = []
-  for (const identity of target.identities) {
+  for (const identity of identities) {
     candidates.push(...(await candidatesOf(ssh2, target, { identity, notes })))
   }
   const offers = inOrder(withoutDoubles(candidates))
-  if (offers.length === 0) throw unusable(target.vmId, notes.join('; '), 'Start the agent and add a key (ssh-add), or set identity_file.')
+  if (offers.length === 0) throw unusable(vmId, notes.join('; '), 'Start the agent and add a key (ssh-add), or set identity_file.')
   if (offers.length > MAX_OFFERS) notes.push(`only the first ${MAX_OFFERS} of ${offers.length} were tried`)
   return { list: offers.slice(0, MAX_OFFERS), notes }
 }
@@ -58,9 +59,11 @@ async function candidatesOf(ssh2: Ssh2, target: Login, from: { identity: Identit
   const { identity, notes } = from
   if (identity.kind === 'key') return [keyCandidate(ssh2, target, identity)]
   try {
-    return agentCandidates(ssh2, target, { ...from, socketPath: identity.socketPath, keys: await listAgentKeys(ssh2, identity.socketPath) })
+    const keys = await listAgentKeys(ssh2, identity.socketPath)
+    return agentCandidates(ssh2, target, { notes, keys, socketPath: identity.socketPath })
   } catch (error) {
-    notes.push(`the agent at ${printable(identity.socketPath)} cannot be used (${error instanceof Error ? printable(error.message) : 'unknown'})`)
+    const reason = error instanceof Error ? printable(error.message) : 'unknown'
+    notes.push(`the agent at ${printable(identity.socketPath)} cannot be used (${reason})`)
     return []
   }
 }
@@ -74,19 +77,28 @@ function keyCandidate(ssh2: Ssh2, { vmId, login }: Login, identity: PrivateKey):
 }
 
 function parsePrivateKey(ssh2: Ssh2, vmId: string, { label, data, passphrase }: PrivateKey): ParsedKey {
-  const parsed: ParsedKey | ParsedKey[] | Error = ssh2.utils.parseKey(data, passphrase?.reveal())
-  const key = Array.isArray(parsed) ? parsed[0] : parsed
+  // The types leave out that a file in the newer format gives an array.
+  const parsed: ParsedKey | readonly ParsedKey[] | Error = ssh2.utils.parseKey(data, passphrase?.reveal())
+  const key = firstOf(parsed)
   if (key instanceof Error || key === undefined) throw unparsable(vmId, label, key)
   if (key.isPrivateKey()) return key
   throw unusable(vmId, `key ${printable(label)}: it is a public key`, 'Name the private key, the file without .pub.')
+}
+
+function firstOf(parsed: ParsedKey | readonly ParsedKey[] | Error): ParsedKey | Error | undefined {
+  return 'length' in parsed ? parsed[0] : parsed
 }
 
 /** ssh2 says only in words what is wrong. The words are its own and hold nothing of the key. Source: ssh2 1.17, keyParser.js. */
 function unparsable(vmId: string, label: string, error: Error | undefined): RemexError {
   const message = error?.message ?? 'there is no key in it'
   const name = `key ${printable(label)}`
-  if (/no passphrase/i.test(message)) return unusable(vmId, `${name}: it is encrypted, and no passphrase was given`, 'Give the passphrase in $REMEX_KEY_PASSPHRASE.')
-  if (/passphrase|decrypt|integrity|MAC mismatch/i.test(message)) return unusable(vmId, `${name}: wrong passphrase`, 'Check the passphrase: ssh-keygen -y -f <key>')
+  if (/no passphrase/i.test(message)) {
+    return unusable(vmId, `${name}: it is encrypted, and no passphrase was given`, 'Give the passphrase in $REMEX_KEY_PASSPHRASE.')
+  }
+  if (/passphrase|decrypt|integrity|MAC mismatch/i.test(message)) {
+    return unusable(vmId, `${name}: wrong passphrase`, 'Check the passphrase: ssh-keygen -y -f <key>')
+  }
   const hint = 'It must be a private key in OpenSSH, PEM (RSA, EC) or PPK format; ssh-keygen -p -f <key> rewrites it.'
   return unusable(vmId, `${name}: not a key that can be read (${printable(message)})`, hint)
 }
@@ -99,10 +111,11 @@ interface AgentListing {
 
 function agentCandidates(ssh2: Ssh2, { login }: Login, { socketPath, keys, notes }: AgentListing): Candidate[] {
   const usable = keys.filter((key) => weakness(key.getPublicSSH()) === undefined)
-  if (usable.length < keys.length) notes.push(`${keys.length - usable.length} keys of the agent are too weak or of a type that is not allowed`)
+  const left = keys.length - usable.length
+  if (left > 0) notes.push(`keys of the agent that are too weak or of a type that is not allowed: ${left}`)
   if (usable.length === 0) notes.push('the agent has no key that can be used')
   return usable.map((key) => ({
-    label: `agent key ${printable(key.comment || 'without a name')}`,
+    label: `agent key ${printable(key.comment.slice(0, 100) || 'without a name')}`,
     key,
     method: (algorithm) => ({ type: 'agent', username: login, agent: oneKeyAgent(ssh2, { socketPath, key, algorithm }) }),
   }))
@@ -129,7 +142,8 @@ function signingWith(key: ParsedKey, algorithm: string): ParsedKey {
     get(target, name) {
       if (name === 'type') return algorithm
       if (name === 'sign') return (data: Buffer | string) => target.sign(data, hash)
-      return Reflect.get(target, name)
+      const value: unknown = Reflect.get(target, name)
+      return value
     },
   })
 }

@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
+import { isUsable, type ChannelHome } from './channel-home.ts'
 
 /** Bytes waiting in the connection's stream at which a channel stops writing. */
 const HOLD_AT_BYTES = 1024 * 1024
@@ -13,27 +13,27 @@ type Done = () => void
  */
 export class Outbound {
   readonly #channel: ClientChannel
-  readonly #connection: Duplex
+  readonly #home: ChannelHome
   #pending: Done | undefined
   #isOver = false
 
-  constructor(channel: ClientChannel, connection: Duplex) {
+  constructor(channel: ClientChannel, home: ChannelHome) {
     this.#channel = channel
-    this.#connection = connection
+    this.#home = home
     // ssh2 never calls back for a chunk that it had when the server closed the channel.
     channel.once('close', () => this.end())
   }
 
   /** Calls `done` when the next chunk may come. */
   write(chunk: Buffer, done: Done): void {
-    if (this.#isOver) return done()
+    if (!this.#isOpen()) return done()
     this.#pending = done
     this.#channel.write(chunk, () => this.#whenDrained())
   }
 
   /** Sends EOF after what was written. */
   finish(): void {
-    if (!this.#isOver) this.#channel.end()
+    if (this.#isOpen()) this.#channel.end()
   }
 
   /** Nothing more can be sent. */
@@ -42,9 +42,14 @@ export class Outbound {
     this.#settle()
   }
 
+  #isOpen(): boolean {
+    return !this.#isOver && isUsable(this.#home)
+  }
+
   #whenDrained(): void {
-    if (this.#connection.writableLength < HOLD_AT_BYTES) return this.#settle()
-    this.#connection.once('drain', () => this.#settle())
+    const { stream } = this.#home
+    if (stream.writableLength < HOLD_AT_BYTES) this.#settle()
+    else stream.once('drain', () => this.#settle())
   }
 
   #settle(): void {
