@@ -18,6 +18,8 @@ const KILL_TRIES = 4
 
 /** What one attempt works with. */
 export interface AttemptContext {
+  /** The host's id, for messages. */
+  readonly vmId: string
   readonly clock: Clock
   /** Connects and sends the exec request, calling `sending` just before that. A cancel until then rejects with `CANCELLED`. */
   readonly open: (exec: string, pty: PtyOptions | undefined, sending: () => void) => Promise<Channel>
@@ -79,7 +81,7 @@ async function follow(following: Following): Promise<AttemptReport> {
   }
   const complete = await outputEnds(output, { clock: following.context.clock, flow: reading })
   channel.close()
-  if (!mark.seen && first.kind !== 'lost') throw sudoFailure(mark, invocation)
+  if (!mark.seen && first.kind !== 'lost') throw sudoFailure(mark, following)
   return { end: first, outputIncomplete: !complete }
 }
 
@@ -181,9 +183,9 @@ async function pour(source: Readable, channel: Channel): Promise<void> {
   }
 }
 
-function sudoFailure(mark: StartedMark, { sudoUser }: Invocation): Error {
+function sudoFailure(mark: StartedMark, { invocation: { sudoUser }, context: { vmId } }: Following): Error {
   const said = mark.firstLine()
-  return remexError('SUDO_FAILED', `sudo to ${sudoUser ?? 'root'} did not start the command${said === '' ? '' : `: ${said}`}`)
+  return remexError('SUDO_FAILED', `${vmId}: sudo to ${sudoUser ?? 'root'} did not start the command${said === '' ? '' : `: ${said}`}`, { vmId })
 }
 
 /** The deadline and the cancel of one attempt: whichever comes first is the cause, and stays it. Connecting is not in its time. */

@@ -84,7 +84,7 @@ export class Session {
           return connection.exec(command, pty && { pty })
         }, invocation.signal)
       const killer = { open: (command: string, signal: AbortSignal) => this.#open((connection) => connection.exec(command), signal) }
-      const report = await runAttempt(invocation, { clock, stdout, stderr, open, killer })
+      const report = await runAttempt(invocation, { vmId: this.host.id, clock, stdout, stderr, open, killer })
       return { report, stdout, stderr }
     } catch (error) {
       if (!(error instanceof RemexError) || error.code === 'USAGE') throw error
