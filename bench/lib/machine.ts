@@ -22,7 +22,7 @@ export function thisMachine(): Machine {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),
     memoryBytes: totalmem(),
-    system: `${platform()} ${release()} ${arch()}`,
+    system: `${platform()} ${release().split('-')[0] ?? ''} ${arch()}`,
     node: process.version,
     openssh: opensshVersion(),
   }

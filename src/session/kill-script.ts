@@ -3,8 +3,8 @@
  * line: `remex-killed tree <ended> <survivor pid>…`, or `remex-killed noproc` where the host has no /proc.
  *
  * A process belongs to the run when its environment carries the run id (which finds what went through setsid,
- * double forks or nohup), or when its parent or session leader belongs to it (which finds what cleared its
- * environment, and what runs as another user through sudo). TERM first, with CONT so that stopped processes hear
+ * double forks or nohup), when its arguments do (the first shell of the run, and sudo before it), or when its parent
+ * or session leader belongs to it (which finds what cleared its environment, and what runs as another user). TERM first, with CONT so that stopped processes hear
  * it; what is left after the grace gets KILL until a scan finds nothing new.
  *
  * The grace is measured by /proc/uptime (hundredths of a second), because scans take time of their own.
@@ -25,13 +25,13 @@ const KILL_ROUNDS = 40
 const SCRIPT = `
 LC_ALL=C; export LC_ALL
 [ -r /proc/self/environ ] || { echo remex-killed noproc; exit 0; }
-seen=' '; live=
+seen=' '; live=; id='@ID@'
 scan() {
   live=' '
-  for f in $(grep -lzxF 'REMEX_RUN_ID=@ID@' /proc/[0-9]*/environ 2>/dev/null); do
-    f=\${f#/proc/}; live="$live\${f%/environ} "
+  for f in $(grep -lzxF "REMEX_RUN_ID=$id" /proc/[0-9]*/environ 2>/dev/null; grep -lF "REMEX_RUN_ID=$id;" /proc/[0-9]*/cmdline 2>/dev/null); do
+    f=\${f#/proc/}; live="$live\${f%/*} "
   done
-  [ "$live" = ' ' ] && [ "$seen" = ' ' ] && return
+  [ "$live$seen" = '  ' ] && return
   more=1; pass=0
   while [ $more = 1 ] && [ $pass -lt ${PASSES} ]; do
     more=0; alive=' '; pass=$((pass+1))
@@ -48,7 +48,10 @@ scan() {
     done
   done
   kept=' '
-  for p in $live; do case $alive in *" $p "*) kept="$kept$p ";; esac; done
+  for p in $live; do
+    case $kept in *" $p "*) continue;; esac
+    case $alive in *" $p "*) kept="$kept$p ";; esac
+  done
   live=$kept
   for p in $live; do case $seen in *" $p "*) ;; *) seen="$seen$p ";; esac; done
 }

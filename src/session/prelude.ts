@@ -86,13 +86,12 @@ function readHead(end: string): string {
 }
 
 /**
- * `env` puts the run id into the environment before the shell starts, so that even the first process of the tree
- * is found by it in /proc (an `export` would only mark its children).
+ * The first process of the tree has the run id in its arguments, and hands it to all others in the environment:
+ * by one or the other every process of the run is found in /proc.
  */
 function execRequest({ runId, sudoUser }: Parts, program: string): string {
-  const mark = `env REMEX_RUN_ID=${runId}`
-  const sudo = sudoUser === undefined ? '' : ` sudo -n -u ${loginShellWord(sudoUser)} -- ${mark}`
-  return `exec ${mark}${sudo} /bin/sh -c ${shellArguments(program)}`
+  const sudo = sudoUser === undefined ? '' : `sudo -n -u ${loginShellWord(sudoUser)} -- `
+  return `exec ${sudo}/bin/sh -c ${shellArguments(`export REMEX_RUN_ID=${runId}; ${program}`)}`
 }
 
 function loginShellWord(user: string): string {

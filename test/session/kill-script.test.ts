@@ -54,6 +54,14 @@ describe.each(SHELLS)('the kill script under $shell', ({ shell, missing }) => {
   })
 })
 
+describe('the first process of a run', () => {
+  it('is found by its arguments, before it has started any other', async () => {
+    const child = spawn('/bin/sh', ['-c', `export REMEX_RUN_ID=${runId}; while :; do :; done`], { detached: true, stdio: 'ignore' })
+    await until(() => alive(child.pid ?? 0), { what: 'the first process' })
+    expect(kill('sh')).toEqual({ ended: 1, survivors: [], scope: 'tree' })
+  })
+})
+
 describe('a verdict', () => {
   it.each([
     ['is read from the last line', 'noise\nremex-killed tree 4 12 13\n', { ended: 4, survivors: [12, 13], scope: 'tree' }],

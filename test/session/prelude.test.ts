@@ -18,16 +18,16 @@ afterAll(() => rm(home, { recursive: true }))
 
 describe('the exec request', () => {
   it.each([
-    ['sends plain text as it is', { text: 'df -h | sort' }, "exec env REMEX_RUN_ID=r1 /bin/sh -c 'df -h | sort'"],
-    ['encodes what a login shell may still see in single quotes', { text: "echo 'a!\\'" }, String.raw`exec env REMEX_RUN_ID=r1 /bin/sh -c 'set -- "$(printf %b "$1")"; eval "shift; $1"' sh 'echo \0047a\0041\0134\0047'`],
-    ['encodes newlines and bytes above 127', { text: 'a\né' }, String.raw`exec env REMEX_RUN_ID=r1 /bin/sh -c 'set -- "$(printf %b "$1")"; eval "shift; $1"' sh 'a\0012\0303\0251'`],
-    ['enters the directory first and stops when it cannot', { cwd: '/srv/data' }, "exec env REMEX_RUN_ID=r1 /bin/sh -c 'CDPATH= cd -- /srv/data || exit; true'"],
-    ['leaves ~ to the host', { cwd: '~/logs' }, `exec env REMEX_RUN_ID=r1 /bin/sh -c 'CDPATH= cd -- "$HOME"/logs || exit; true'`],
-    ['takes a directory named - for a name', { cwd: '-' }, "exec env REMEX_RUN_ID=r1 /bin/sh -c 'CDPATH= cd -- ./- || exit; true'"],
+    ['sends plain text as it is', { text: 'df -h | sort' }, "exec /bin/sh -c 'export REMEX_RUN_ID=r1; df -h | sort'"],
+    ['encodes what a login shell may still see in single quotes', { text: "echo 'a!\\'" }, String.raw`exec /bin/sh -c 'set -- "$(printf %b "$1")"; eval "shift; $1"' sh 'export REMEX_RUN_ID=r1; echo \0047a\0041\0134\0047'`],
+    ['encodes newlines and bytes above 127', { text: 'a\né' }, String.raw`exec /bin/sh -c 'set -- "$(printf %b "$1")"; eval "shift; $1"' sh 'export REMEX_RUN_ID=r1; a\0012\0303\0251'`],
+    ['enters the directory first and stops when it cannot', { cwd: '/srv/data' }, "exec /bin/sh -c 'export REMEX_RUN_ID=r1; CDPATH= cd -- /srv/data || exit; true'"],
+    ['leaves ~ to the host', { cwd: '~/logs' }, `exec /bin/sh -c 'export REMEX_RUN_ID=r1; CDPATH= cd -- "$HOME"/logs || exit; true'`],
+    ['takes a directory named - for a name', { cwd: '-' }, "exec /bin/sh -c 'export REMEX_RUN_ID=r1; CDPATH= cd -- ./- || exit; true'"],
     [
       'marks both sides of sudo, and the start behind it',
       { sudoUser: 'root' },
-      "exec env REMEX_RUN_ID=r1 sudo -n -u 'root' -- env REMEX_RUN_ID=r1 /bin/sh -c 'echo remex-started:r1 >&2; true'",
+      "exec sudo -n -u 'root' -- /bin/sh -c 'export REMEX_RUN_ID=r1; echo remex-started:r1 >&2; true'",
     ],
   ])('%s', (_sentence, parts, exec) => {
     expect(prelude({ ...PLAIN, ...parts })).toMatchObject({ exec, head: '' })
@@ -87,9 +87,14 @@ describe.each(SHELLS)('under the login shell $name', ({ path, name }) => {
     expect(ran.stdout).toBe('$HOME is ! a \\ literal\n0\n')
   })
 
-  here('the run id is in the environment of the first process', async () => {
-    const ran = await run(path ?? '', prelude({ ...PLAIN, text: "tr '\\0' '\\n' < /proc/$$/environ | grep REMEX" }), '')
-    expect(ran.stdout).toBe('REMEX_RUN_ID=r1\n')
+  here.each([
+    ['plain text', { text: 'cat /proc/$$/cmdline; env' }],
+    ['encoded text', { text: "cat /proc/$$/cmdline; env # it's" }],
+    ['text that travels on standard input', { text: 'cat /proc/$$/cmdline; env', env: { A: '1' } }],
+  ])('the run id is in the arguments of the first process and in the environment of the others: %s', async (_sentence, parts) => {
+    const ran = await run(path ?? '', prelude({ ...PLAIN, ...parts }), '')
+    expect(ran.stdout).toContain('REMEX_RUN_ID=r1;')
+    expect(ran.stdout.split('\n')).toContain('REMEX_RUN_ID=r1')
   })
 
   here('input that ends before the whole head has come runs nothing', async () => {
