@@ -31,7 +31,9 @@ export function addGlobalOptions(command: Command): Command {
   for (const option of options) command.addOption(option.helpGroup(GROUP))
   command.helpOption('--help', 'print this help').configureHelp({ groupItems: globalsLast, subcommandTerm: (subcommand) => subcommand.name() })
   return command.on('option:version', () => {
-    throw new CommanderError(0, 'commander.version', packageVersion())
+    const version = packageVersion()
+    command.configureOutput().writeOut?.(`${version}\n`)
+    throw new CommanderError(0, 'commander.version', version)
   })
 }
 

@@ -10,18 +10,26 @@ const LATER = new Set([
 
 /** The `USAGE` error of what commander found wrong with the command line; `command` is the one it was about. */
 export function usageError(error: CommanderError, command: Command): RemexError {
-  if (error.code === 'commander.help') return nothingAsked(command)
   const [text = '', suggestion = ''] = error.message.replace(/^error: /, '').split('\n(')
-  const option = /^unknown option '(--[a-z-]+)/.exec(text)?.[1] ?? ''
-  if (LATER.has(option)) return remexError('USAGE', `${option} is not in this version of remex`, { hint: `See: ${nameOf(command)} --help` })
+  const see = `See: ${nameOf(command)} --help`
   const meant = /^Did you mean (.*)\?\)$/.exec(suggestion)?.[1]
-  const hint = `${meant === undefined ? '' : `Did you mean ${printable(meant)}? `}See: ${nameOf(command)} --help`
-  return remexError('USAGE', printable(text), { hint })
+  const suggested = meant === undefined ? see : `Did you mean ${printable(meant)}? ${see}`
+  const option = /^unknown option '(--[a-z-]+)/.exec(text)?.[1] ?? ''
+  if (LATER.has(option)) return remexError('USAGE', `${option} is not in this version of remex`, { hint: see })
+  switch (error.code) {
+    case 'commander.help':
+      return remexError('USAGE', `a command is missing after "${nameOf(command)}": ${commandsOf(command)}`, { hint: see })
+    case 'commander.unknownCommand':
+      return remexError('USAGE', printable(text), { hint: meant === undefined ? `There are: ${commandsOf(command)}. ${see}` : suggested })
+    case 'commander.excessArguments':
+      return remexError('USAGE', printable(text), { hint: command.name() === 'run' ? `The words of the command stand behind --: remex run vm01 -- uptime. ${see}` : see })
+    default:
+      return remexError('USAGE', printable(text), { hint: suggested })
+  }
 }
 
-function nothingAsked(command: Command): RemexError {
-  const names = command.commands.map((one) => one.name()).filter((name) => name !== 'help')
-  return remexError('USAGE', `${nameOf(command)} wants a command: ${names.join(', ')}`, { hint: `See: ${nameOf(command)} --help` })
+function commandsOf(command: Command): string {
+  return command.commands.map((one) => one.name()).filter((name) => name !== 'help').join(', ')
 }
 
 /** `remex hosts list`. */

@@ -4,7 +4,7 @@ import type { AuditFilter } from '../../audit/list.ts'
 import type { AuditVerdict } from '../../audit/verdict.ts'
 import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
-import { printJson, withRemex, type Door, type Start } from '../door.ts'
+import { notice, printJson, withRemex, type Door, type Start } from '../door.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
 import { moment, shown, wholeNumber } from '../values.ts'
@@ -64,6 +64,7 @@ async function printRecords(door: Door, records: AsyncIterable<AuditRecord>): Pr
     if (page.push(rowOf(record)) >= PAGE) await print()
   }
   if (page.length > 0) await print()
+  else if (head) notice(door, 'no record of the audit log fits')
 }
 
 function rowOf(record: AuditRecord): string[] {
