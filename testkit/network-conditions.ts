@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net'
+
 /** Which way bytes travel: `toServer` is what the client sent. */
 export type Direction = 'toServer' | 'toClient'
 
@@ -8,13 +10,13 @@ export class NetworkConditions {
   readonly jitterMs: number
   /** Bytes sent on so far, over all connections. */
   readonly delivered: Record<Direction, number> = { toServer: 0, toClient: 0 }
-  /** Ends every connection. */
-  readonly cut: () => void
+  /** Resets every connection, at both ends except for `spared`, which gets what is written to it and then an end. */
+  readonly cut: (spared?: Socket) => void
   /** Offsets in `delivered` at which something happens. */
   readonly #cutAt: Partial<Record<Direction, number>> = {}
   readonly #corruptAt: Partial<Record<Direction, number>> = {}
 
-  constructor(options: { readonly latencyMs?: number; readonly jitterMs?: number }, cut: () => void) {
+  constructor(options: { readonly latencyMs?: number; readonly jitterMs?: number }, cut: (spared?: Socket) => void) {
     this.latencyMs = options.latencyMs ?? 0
     this.jitterMs = options.jitterMs ?? 0
     this.cut = cut

@@ -8,20 +8,24 @@ export interface SocketPair {
   readonly closed: Promise<void>
   /** Sends on what is due, after a stall. */
   flush(): void
-  /** Resets both. */
-  cut(): void
+  /** Resets both, or all but the one that is spared. */
+  cut(spared?: Socket): void
 }
 
 /** Connects to where `socket` is meant to go, and joins the two under these conditions. A failure of one resets the other. */
 export function joinSockets(socket: Socket, to: { readonly host: string; readonly port: number }, conditions: NetworkConditions): SocketPair {
   const server = connect({ ...to, noDelay: true, allowHalfOpen: true })
   const ends = [socket, server]
-  const cut = (): void => ends.forEach(resetSocket)
+  let spare: Socket | undefined
+  const cut = (spared?: Socket): void => {
+    spare = spared
+    ends.filter((end) => end !== spared).forEach(resetSocket)
+  }
   const lanes = [new Lane([socket, server], 'toServer', conditions), new Lane([server, socket], 'toClient', conditions)]
-  for (const end of ends) end.on('error', cut)
+  for (const end of ends) end.on('error', () => cut(spare))
   const closed = Promise.all(ends.map((end) => new Promise<void>((resolve) => end.once('close', () => {
     // In order only when both directions have ended before; then the other one closes by itself.
-    if (!end.readableEnded || !end.writableFinished) cut()
+    if (!end.readableEnded || !end.writableFinished) cut(spare)
     resolve()
   }))))
   return { closed: closed.then(() => undefined), cut, flush: () => lanes.forEach((lane) => lane.flush()) }
@@ -75,6 +79,8 @@ class Lane {
   /** Sends on what is due and sees to it that the rest follows in time. */
   flush(): void {
     clearTimeout(this.#timer)
+    // What is under way to an end that is gone arrives nowhere.
+    if (!this.#sink.writable) this.#queue.length = 0
     for (let next = this.#queue[0]; next && this.#mayPass(next); next = this.#queue[0]) {
       this.#queue.shift()
       this.#queuedBytes -= next.data?.length ?? 0
@@ -88,7 +94,7 @@ class Lane {
   }
 
   #mayPass({ dueMs }: Parcel): boolean {
-    return !this.#conditions.stalled && !this.#sinkIsFull && !this.#sink.destroyed && dueMs <= performance.now()
+    return !this.#conditions.stalled && !this.#sinkIsFull && dueMs <= performance.now()
   }
 
   #pass(data: Buffer | undefined): void {
@@ -97,10 +103,11 @@ class Lane {
       return
     }
     const arriving = this.#conditions.deliver(data, this.#direction)
-    const fits = this.#sink.write(arriving.data, () => {
-      if (arriving.cuts) this.#conditions.cut()
-    })
-    this.#sinkIsFull = !fits || arriving.cuts
+    this.#sinkIsFull = !this.#sink.write(arriving.data)
+    if (!arriving.cuts) return
+    this.#queue.length = 0
+    this.#sink.end()
+    this.#conditions.cut(this.#sink)
   }
 
   /** During a stall nothing is read either, so that a sender's own buffers fill up as they would. */

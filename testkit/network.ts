@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { listenOnLoopback } from './loopback.ts'
 import { NetworkConditions, type Direction } from './network-conditions.ts'
 import { joinSockets, type SocketPair } from './network-lane.ts'
@@ -24,7 +25,10 @@ export interface TestNetwork extends AsyncDisposable {
   readonly delivered: Readonly<Record<Direction, number>>
   /** Breaks every open connection with a TCP reset, towards both ends. New ones can be made. */
   cut(): void
-  /** Cuts as soon as exactly `bytes` more have been sent on in this direction. Works once; a later call replaces it. */
+  /**
+   * Cuts as soon as exactly `bytes` more have been sent on in this direction. Who was to receive more gets these, however
+   * slowly it reads, and then an end; a reset would overtake them. Works once; a later call replaces it.
+   */
   cutAfterBytes(bytes: number, direction: Direction): void
   /** Keeps connections open and accepts new ones, but moves nothing: what is seen when a cable is pulled. */
   stall(): void
@@ -41,7 +45,7 @@ export interface TestNetwork extends AsyncDisposable {
 /** Starts a network that leads to one TCP server. It is as fast as loopback until told otherwise. */
 export async function startNetwork(options: NetworkOptions): Promise<TestNetwork> {
   const pairs = new Set<SocketPair>()
-  const cut = (): void => pairs.forEach((pair) => pair.cut())
+  const cut = (spared?: Socket): void => pairs.forEach((pair) => pair.cut(spared))
   const conditions = new NetworkConditions(options, cut)
   const listener = await listenOnLoopback((socket) => {
     const pair = joinSockets(socket, options.to, conditions)
@@ -57,7 +61,7 @@ export async function startNetwork(options: NetworkOptions): Promise<TestNetwork
     get connections() { return listener.accepted },
     get openConnections() { return pairs.size },
     delivered: conditions.delivered,
-    cut,
+    cut: () => cut(),
     cutAfterBytes: (bytes, direction) => conditions.planCut(bytes, direction),
     stall: () => { conditions.stalled = true },
     resume: () => {

@@ -38,8 +38,9 @@ export async function makeServerPlace(name: string): Promise<ServerPlace> {
       return user
     },
     remove: async () => {
-      for (const user of users.splice(0)) await user.remove()
+      const removed = await Promise.allSettled(users.splice(0).map((user) => user.remove()))
       await rm(directory, { recursive: true, force: true })
+      for (const result of removed) if (result.status === 'rejected') throw result.reason
     },
   }
 }

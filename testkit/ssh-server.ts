@@ -10,6 +10,7 @@ import { listenOnLoopback, type LoopbackServer } from './loopback.ts'
 import { endProcesses } from './processes.ts'
 import { serveConnection, type AuthenticationFault, type ConnectionSettings } from './ssh-connection.ts'
 import { loginChecker, type TestLogin } from './ssh-login.ts'
+import type { ServedProcess } from './ssh-process.ts'
 import { opensshSftpServer, type ExecFault } from './ssh-session.ts'
 
 /** How a test server is to be. Everything has a default: a server with one login, `tester`. */
@@ -99,13 +100,20 @@ export async function startSshServer(options: SshServerOptions = {}): Promise<Te
   const hostKeys = hostPems.map(publicHostKey)
   const home = options.env?.['HOME'] ?? (await mkdtemp(join(tmpdir(), 'remex-testkit-')))
   const marker = randomBytes(8).toString('hex')
-  const counts: Counts = { logins: 0, sessions: 0, execs: [], started: 0 }
-  const settings = connectionSettings(options, { client, home, marker, counts })
-  const listener = await listen(options, settings, hostPems)
+  const counts: Counts = { logins: 0, sessions: 0, execs: [], processes: [] }
+  const removeHome = async (): Promise<void> => {
+    if (home !== options.env?.['HOME']) await rm(home, { recursive: true, force: true })
+  }
+  const listener = await listen(options, { hostPems, client, home, marker, counts }).catch(async (error: unknown) => {
+    await removeHome()
+    throw error
+  })
   const close = once(async () => {
     await listener.close()
-    if (counts.started > 0) await endProcesses({ marker: `${MARKER}=${marker}` })
-    if (home !== options.env?.['HOME']) await rm(home, { recursive: true, force: true })
+    for (const started of counts.processes) started.signal('KILL')
+    // Those that left their group are found by their environment, where there is a /proc to find them in.
+    if (counts.processes.length > 0) await endProcesses({ marker: `${MARKER}=${marker}` })
+    await removeHome()
   })
   return {
     address: listener.host,
@@ -150,11 +158,11 @@ interface Counts {
   logins: number
   sessions: number
   readonly execs: string[]
-  /** Processes started. */
-  started: number
+  readonly processes: ServedProcess[]
 }
 
 interface Made {
+  readonly hostPems: readonly string[]
   readonly client: KeyPair
   readonly home: string
   readonly marker: string
@@ -183,7 +191,7 @@ function connectionSettings(options: SshServerOptions, { client, home, marker, c
       killOnDisconnect: options.killOnDisconnect ?? false,
       fault: isAuthenticationFault(fault) ? undefined : fault,
       onExec: (command) => counts.execs.push(command),
-      onProcess: () => counts.started++,
+      onProcess: (started) => counts.processes.push(started),
     },
   }
 }
@@ -193,11 +201,13 @@ function isAuthenticationFault(fault: SshServerOptions['fault']): fault is Authe
 }
 
 /** The sockets are the kit's own: ssh2's server does not hand them out, and leaves TCP_NODELAY off. */
-async function listen(options: SshServerOptions, settings: ConnectionSettings, hostKeys: readonly string[]): Promise<LoopbackServer> {
-  const server = new ssh2.Server({ hostKeys: [...hostKeys], algorithms: options.algorithms })
+async function listen(options: SshServerOptions, made: Made): Promise<LoopbackServer> {
+  const settings = connectionSettings(options, made)
+  const server = new ssh2.Server({ hostKeys: [...made.hostPems], algorithms: options.algorithms })
   const listener = await listenOnLoopback((socket) => server.injectSocket(socket), options)
   server.on('connection', (connection, { port }) => {
     const socket = [...listener.open].find((open) => open.remotePort === port)
+    connection.on('error', () => undefined)
     if (socket) serveConnection(connection, socket, settings)
   })
   return listener

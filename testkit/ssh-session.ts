@@ -21,7 +21,7 @@ export interface SessionSettings {
   readonly fault: ExecFault | undefined
   /** Told of each command before anything is done with it. */
   readonly onExec: (command: string) => void
-  readonly onProcess: () => void
+  readonly onProcess: (started: ServedProcess) => void
 }
 
 /** The connection that a session belongs to, as far as it is concerned. */
@@ -107,7 +107,7 @@ function start(context: Context, channel: ServerChannel, program: Program, env: 
     killWhenGone: settings.killOnDisconnect || pty !== undefined,
     onStarted: settings.fault === 'drops-after-exec-started' ? () => link.reset() : undefined,
   })
-  settings.onProcess()
+  settings.onProcess(context.process)
 }
 
 /** util-linux's `script` gives a pty without a native module. It runs `$SHELL -c`. */

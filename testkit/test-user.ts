@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { chown, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -38,14 +38,19 @@ export async function makeTestUser(shell: string, directory: string): Promise<Re
     throw error
   }
   const [uid, gid] = await Promise.all([idOf(name, '-u'), idOf(name, '-g')])
-  await mkdir(home, { mode: 0o700 })
-  await run('chown', [`${uid}:${gid}`, home])
-  // mkdir's mode is cut by the umask, and sshd's StrictModes looks at it.
-  await chmod(home, 0o700)
-  return { name, home, uid, gid, remove: () => removeUser(name, uid, home) }
+  const user = { name, home, uid, gid }
+  const remove = (): Promise<void> => removeUser(user)
+  try {
+    await mkdir(home, { mode: 0o700 })
+    await chown(home, uid, gid)
+  } catch (error) {
+    await remove()
+    throw error
+  }
+  return { ...user, remove }
 }
 
-async function removeUser(name: string, uid: number, home: string): Promise<void> {
+async function removeUser({ name, uid, home }: TestUser): Promise<void> {
   await endProcesses({ uid })
   await locked('userdel', [name]).catch((error: unknown) => {
     if (exitCodeOf(error) !== NO_SUCH_USER) throw error

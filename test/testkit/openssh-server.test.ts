@@ -95,6 +95,12 @@ describe.skipIf(!installed)('startOpensshServer', () => {
     await refusing.close()
   })
 
+  test.each(['internal', 'external'] as const)('serves SFTP with the %s server', async (kind) => {
+    const own = await started({ sftp: kind })
+    expect(await sftp(own, own.login)).toContain('Remote working directory')
+    await own.close()
+  })
+
   test('says why when it does not come up', async () => {
     await expect(startOpensshServer({ config: ['NoSuchKeyword yes'] })).rejects.toThrow(/NoSuchKeyword/)
   })

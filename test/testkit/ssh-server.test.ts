@@ -1,14 +1,15 @@
 import { execFile } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { access, readFile, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
-import { constants } from 'node:os'
-import { promisify } from 'node:util'
+import { constants, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
 import type ssh2 from 'ssh2'
 import type { Client, ClientChannel } from 'ssh2'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { startSshServer, type SshServerOptions, type TestSshServer } from '../../testkit/ssh-server.ts'
 import { until } from '../../testkit/until.ts'
@@ -73,14 +74,16 @@ describe('startSshServer', () => {
     expect(createHash('sha256').update(echoed).digest('hex')).toBe(createHash('sha256').update(data).digest('hex'))
   })
 
-  test('keeps stdout and stderr whole when both wait for a client that reads late', async () => {
+  test('keeps stdout and stderr whole when first the one and then the other waits for a client that reads late', async () => {
     const client = await logIn(await start())
-    const channel = await exec(client, 'head -c 8000000 /dev/zero | tr "\\0" o & head -c 8000000 /dev/zero | tr "\\0" e >&2; wait')
+    const channel = await exec(client, 'head -c 5000000 /dev/zero | tr "\\0" o; head -c 5000000 /dev/zero | tr "\\0" e >&2')
     channel.end()
-    const stderr = buffer(channel.stderr)
-    const stdout = await buffer(channel)
-    expect(stdout.equals(Buffer.alloc(8_000_000, 'o'))).toBe(true)
-    expect((await stderr).equals(Buffer.alloc(8_000_000, 'e'))).toBe(true)
+    await until(() => channel.readableLength > 2_000_000, { what: 'stdout to fill the window' })
+    const stdout = buffer(channel)
+    await until(() => channel.stderr.readableLength > 1_000_000, { what: 'stderr to fill the window' })
+    const stderr = await buffer(channel.stderr)
+    expect(stderr.equals(Buffer.alloc(5_000_000, 'e'))).toBe(true)
+    expect((await stdout).equals(Buffer.alloc(5_000_000, 'o'))).toBe(true)
   })
 
   test('does not read a command that nobody reads from', async () => {
@@ -164,6 +167,15 @@ describe('startSshServer', () => {
     expect(await finish(channel)).toMatchObject({ stdout: '33 101\r\nxterm\r\n', code: 4 })
   })
 
+  test('takes the terminal from a command whose client has gone', async () => {
+    const server = await start()
+    const client = await logIn(server)
+    const channel = await exec(client, 'echo $$; sleep 1000', { pty: true })
+    const [pid] = await once(channel, 'data')
+    server.dropAll()
+    await until(async () => !(await isAlive(Number(String(pid)))), { what: 'the end of the command' })
+  })
+
   test('opens no more sessions than it may, and one more when one has closed', async () => {
     const server = await start({ maxSessions: 2 })
     const client = await logIn(server)
@@ -220,6 +232,20 @@ describe('startSshServer', () => {
     expect(await text(channel)).toBe('there and back')
     await expect(forward('192.0.2.1', 80)).rejects.toThrow(/Channel open failure/)
     await expect(forward('127.0.0.1', 1)).rejects.toThrow(/Channel open failure/)
+  })
+
+  test.each([
+    ['its port is taken', async (): Promise<SshServerOptions> => ({ port: (await start()).port }), /EADDRINUSE/],
+    ['a host key cannot be read', (): SshServerOptions => ({ hostKeys: ['no key'] }), /a host key cannot be read/],
+    ['a public key cannot be read', (): SshServerOptions => ({ users: [{ name: 'x', publicKeys: ['no key'] }] }), /not a public key: no key/],
+  ])('does not start, and leaves no home behind, when %s', async (_, options, message) => {
+    const given = await options()
+    const directory = await mkdtemp(join(tmpdir(), 'remex-test-'))
+    vi.stubEnv('TMPDIR', directory)
+    await expect(startSshServer(given)).rejects.toThrow(message)
+    vi.unstubAllEnvs()
+    expect(await readdir(directory)).toEqual([])
+    await rm(directory, { recursive: true })
   })
 
   test('listens on no other address than loopback', async () => {

@@ -24,6 +24,11 @@ describe('until', () => {
     await expect(waiting).rejects.toMatchObject({ cause })
   })
 
+  test('does not wait for a condition that never answers', async () => {
+    const waiting = until(() => new Promise<void>(() => undefined), { what: 'Godot', timeoutMs: 60 })
+    await expect(waiting).rejects.toThrow('waited 0.06 s for Godot')
+  })
+
   test('asks at least once, even without time', async () => {
     expect(await until(() => 'there', { what: 'it', timeoutMs: 0 })).toBe('there')
   })
