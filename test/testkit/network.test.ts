@@ -65,7 +65,8 @@ describe('startNetwork', () => {
     const socket = await dial(network)
     expect(await roundTripMs(socket)).toBeGreaterThanOrEqual(79)
     network.setLatency(0)
-    expect(await roundTripMs(socket)).toBeLessThan(79)
+    // A busy machine may be slow now and then, but not every time.
+    await until(async () => (await roundTripMs(socket)) < 79, { what: 'a quick round trip' })
   })
 
   test('keeps bytes in order under jitter', async () => {
