@@ -62,8 +62,11 @@ async function start(plan: Plan): Promise<DropbearServer> {
   const hostKeys = await Promise.all((options.hostKeyKinds ?? ['ed25519']).map((kind) => makeHostKey(plan, kind)))
   const daemon = await startDropbear(plan, hostKeys)
   const close = once(async () => {
-    await daemon.close()
-    await place.remove()
+    try {
+      await daemon.close()
+    } finally {
+      await place.remove()
+    }
   })
   return {
     address: '127.0.0.1', port: daemon.port, login, hostKeys,

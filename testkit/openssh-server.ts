@@ -88,8 +88,11 @@ async function start(plan: Plan): Promise<OpensshServer> {
   const knownHostsPath = join(place.directory, 'known_hosts')
   await writeFile(knownHostsPath, knownHosts)
   const close = once(async () => {
-    await daemon.close()
-    await place.remove()
+    try {
+      await daemon.close()
+    } finally {
+      await place.remove()
+    }
   })
   return {
     address: '127.0.0.1', port: daemon.port, pid: daemon.pid, login, hostKeys, knownHosts, knownHostsPath,
