@@ -1,11 +1,11 @@
-// Bundles dist/: the command line as one file, and the library. `--types` adds the declarations.
+// Bundles dist/: the command line as one file, and the library. `--types` makes it anew, with declarations, for the package.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { argv, execPath, pid } from 'node:process'
 import { build as bundle } from 'esbuild'
-import { inRoot, root, say } from './checkout.mjs'
+import { inRoot, root } from './checkout.mjs'
 
 const DIST = inRoot('dist')
 const CLI = join(DIST, 'cli.cjs')
@@ -23,7 +23,6 @@ export async function build() {
 }
 
 async function buildCli() {
-  if (!existsSync(inRoot('src/cli/main.ts'))) return say('src/cli/main.ts is not there')
   const { outputFiles } = await bundle({
     ...COMMON,
     entryPoints: ['src/cli/main.ts'],
@@ -31,7 +30,6 @@ async function buildCli() {
     supported: { 'dynamic-import': false },
     define: { 'import.meta.url': 'IMPORT_META_URL', 'import.meta.filename': '__filename', 'import.meta.dirname': '__dirname' },
     plugins: [ssh2Natives],
-    legalComments: 'none',
     banner: { js: '(({ require, filename: __filename, dirname: __dirname }) => { const exports = {}, module = { exports }, IMPORT_META_URL = require("node:url").pathToFileURL(__filename).href;' },
     footer: { js: '})' },
   })
@@ -60,7 +58,9 @@ function codeCacheOf(mainPath) {
 }
 
 function makeCodeCache(mainPath) {
-  const { status, stderr } = spawnSync(execPath, [inRoot('scripts/code-cache.cjs'), mainPath, codeCacheOf(mainPath)], { encoding: 'utf8' })
+  // V8 accepts a cache only under the flags that it was made under, and NODE_OPTIONS may have some.
+  const env = { ...process.env, NODE_OPTIONS: '' }
+  const { status, stderr } = spawnSync(execPath, [inRoot('scripts/code-cache.cjs'), mainPath, codeCacheOf(mainPath)], { env, encoding: 'utf8' })
   if (status !== 0) throw new Error(`no code cache could be made (status ${status}):\n${stderr}`)
 }
 
@@ -73,10 +73,9 @@ export function hasCodeCache() {
 /** Both entries in one build: what they share is one chunk, so that a class of one is the same class in the other. */
 async function buildLibrary() {
   const entryPoints = { index: 'src/index.ts', testkit: 'testkit/index.ts' }
-  const present = Object.fromEntries(Object.entries(entryPoints).filter(([, path]) => existsSync(inRoot(path))))
   const { outputFiles } = await bundle({
     ...COMMON,
-    entryPoints: present,
+    entryPoints,
     outdir: DIST,
     format: 'esm',
     splitting: true,
@@ -107,12 +106,14 @@ function prune() {
 }
 
 function buildTypes() {
-  rmSync(join(DIST, 'types'), { recursive: true, force: true })
   const { status } = spawnSync(execPath, [inRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root, stdio: ['ignore', 2, 2] })
   if (status !== 0) throw new Error(`tsc ended with ${status}`)
 }
 
 if (basename(argv[1] ?? '') === 'build.mjs') {
+  const forPackage = argv.includes('--types')
+  // A package has this build only.
+  if (forPackage) rmSync(DIST, { recursive: true, force: true })
   await build()
-  if (argv.includes('--types')) buildTypes()
+  if (forPackage) buildTypes()
 }
