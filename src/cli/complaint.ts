@@ -20,7 +20,8 @@ export function complain(door: Pick<Door, 'globals' | 'stderr'>, error: RemexErr
 /** The lines of {@link complain}. */
 export function complaintLines(error: RemexError, around: Circumstances & { readonly verbose: boolean }): string[] {
   const [first = '', ...more] = error.message.split('\n').map(printable)
-  const about = error.vmId === undefined || first.startsWith(error.vmId) ? '' : `${printable(error.vmId)}: `
+  const vmId = printable(error.vmId ?? '')
+  const about = vmId === '' || first.startsWith(`${vmId} `) || first.startsWith(`${vmId}:`) ? '' : `${vmId}: `
   const hint = around.withoutHint || error.hint === '' ? [] : error.hint.split('\n').map((line) => `  ${printable(line)}`)
   return [`remex: ${about}${first}`, ...more, ...hint, ...(around.verbose ? detailLines(error, around) : [])]
 }

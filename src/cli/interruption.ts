@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { constants } from 'node:os'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -17,6 +18,8 @@ export class Interruption {
 
   constructor(say: (text: string) => void) {
     this.#say = say
+    // Every host that runs listens; that is no leak, and Node would warn of one.
+    setMaxListeners(0, this.#abort.signal)
   }
 
   /** For the calls of the library: aborts once we are to end. */

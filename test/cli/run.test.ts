@@ -66,7 +66,7 @@ describe('the output of run on one host', () => {
 
   it('says why it ended where that is not the command’s own exit, with a hint', async () => {
     const { stderr } = await shop.call(['run', 'vm01', '--timeout', '200ms', '-c', 'sleep 30 & sleep 30'])
-    expect(stderr).toMatch(/^remex: vm01: the command on vm01 did not end within 200ms\n {2}Give more time with --timeout.*\n/)
+    expect(stderr).toMatch(/^remex: vm01: the command on vm01 did not end within 200ms\n {2}Give more time with --timeout.*\n/m)
     expect(stderr).toMatch(/processes ended on the host, none is left\n$/)
   })
 
@@ -99,6 +99,15 @@ describe('the output of run on several hosts', () => {
 
   it('has neither summary nor notices with --quiet', async () => {
     expect((await shop.call(['run', '@lab', '--quiet', '--', 'true'])).stderr).toBe('')
+  })
+
+  it('has no warning of Node’s in it where many hosts run at once', async () => {
+    const { address, port, login } = shop.server('vm01')
+    const vm01 = { ip: address, ssh_port: port, ssh_user: login }
+    const hosts = Object.fromEntries(Array.from({ length: 24 }, (_, index) => [`h${index}`, { ...vm01, identity_file: shop.path('keys', 'id_ed25519_vm01') }]))
+    await writeFile(shop.path('many.yml'), JSON.stringify({ vms: hosts, remote_execution: { known_hosts_path: shop.path('known_hosts'), audit_log_path: shop.path('audit') } }))
+    const { status, stderr } = await shop.call(['run', 'all', '--config', 'many.yml', '--parallel', '24', '--', 'true'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: 'remex: 24 hosts: 24 succeeded\n' })
   })
 
   it('is not coloured without a terminal', async () => {

@@ -53,18 +53,18 @@ const PAGE = 500
 
 async function printRecords(door: Door, records: AsyncIterable<AuditRecord>): Promise<void> {
   let page: string[][] = []
-  let head = true
+  let pages = 0
   const print = async (): Promise<void> => {
     const lines = tableLines(['SEQ', 'TIME', 'USER', 'HOST', 'EVENT', 'OPERATION', 'RESULT', 'WHAT'], page)
-    for (const line of head ? lines : lines.slice(1)) await door.stdout.line(line)
+    for (const line of pages === 0 ? lines : lines.slice(1)) await door.stdout.line(line)
     page = []
-    head = false
+    pages++
   }
   for await (const record of records) {
     if (page.push(rowOf(record)) >= PAGE) await print()
   }
   if (page.length > 0) await print()
-  else if (head) notice(door, 'no record of the audit log fits')
+  else if (pages === 0) notice(door, 'no record of the audit log fits')
 }
 
 function rowOf(record: AuditRecord): string[] {

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import type { Command } from 'commander'
-import { localFileError } from '../../core/atomic-file.ts'
+import { errorCode, localFileError } from '../../core/atomic-file.ts'
 import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import type { HostGroup } from '../../fleet/group.ts'
@@ -53,6 +53,7 @@ async function makeDirectories({ ids }: HostGroup, local: string): Promise<void>
   for (const vmId of ids) {
     const path = join(local, vmId)
     await mkdir(path, { recursive: true }).catch((error: unknown) => {
+      if (errorCode(error) === 'EEXIST') throw remexError('USAGE', `${printable(path)} is there and no directory, but several hosts need one each`)
       throw localFileError(error, path)
     })
   }

@@ -1,3 +1,4 @@
+import { unlessAborted } from '../../core/abort.ts'
 import { asRemexError, ERRORS, remexError, withDetails } from '../../core/errors.ts'
 import { parseFingerprint } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
@@ -60,7 +61,7 @@ async function decideAndTrust({ door, remex, wanted, yes }: Trusting, vmId: stri
     await tellTrusted(door, vmId, { fingerprints: [wanted], added: added.length })
     return 0
   }
-  const offered = await remex.trust.offered(vmId)
+  const offered = await unlessAborted(remex.trust.offered(vmId), door.stop.signal, 'fetching host keys')
   if (!door.globals.json) await showOffered(door, vmId, offered)
   const refused = offered.find((offer) => offer.refusal)?.refusal
   if (refused) throw refused
