@@ -3,13 +3,15 @@ import { openAudit, type AuditLog } from './audit/log.ts'
 import { loadConfig } from './config/load.ts'
 import type { Config } from './config/types.ts'
 import { systemClock } from './core/clock.ts'
+import { remexError, type RemexError } from './core/errors.ts'
 import type { Secret } from './core/secret.ts'
 import { HostTrust } from './enrol/host-trust.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
 import { HostGroup } from './fleet/group.ts'
 import { Host } from './fleet/host.ts'
-import { selectHosts, usableHost } from './fleet/roster.ts'
+import { selectHosts } from './fleet/roster.ts'
 import { Governor } from './session/governor.ts'
+import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
 import type { ConnectionInfo } from './transport/contract.ts'
 import { ssh2Engine } from './transport/ssh2/engine.ts'
@@ -38,16 +40,17 @@ export class Remex implements AsyncDisposable {
   readonly #dispatcher: Dispatcher
   readonly #audit: () => Promise<AuditLog>
   #opened: Promise<AuditLog> | undefined
+  #closed = false
 
   private constructor(config: Config, { user, env = process.env, askPassphrase }: OpenOptions) {
     const osUser = userInfo().username
     const engine = ssh2Engine()
     this.config = config
     this.user = user ?? osUser
-    this.#audit = () => (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock }))
+    this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock })))
     this.#pool = new ConnectionPool(config.settings.poolSize)
     const { hosts, settings } = config
-    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
+    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
     const shared = { config, audit: this.#audit, user: this.user }
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions })
     this.trust = new HostTrust({ ...shared, engine })
@@ -61,9 +64,12 @@ export class Remex implements AsyncDisposable {
     return new Remex(loaded, options)
   }
 
-  /** One host by its id. Throws `HOST_UNKNOWN` or `HOST_NOT_ALLOWED`. */
+  /**
+   * One host by its id. Whether there is one and it may be used is decided when something is asked of it, which then
+   * rejects with `HOST_UNKNOWN` or `HOST_NOT_ALLOWED`: so the refusal is in the audit log with what was asked.
+   */
   host(id: string): Host {
-    return new Host(usableHost(this.config, id).id, this.#dispatcher)
+    return new Host(id, this.#dispatcher)
   }
 
   /** The hosts that a target expression selects. Throws `USAGE`, `HOST_UNKNOWN` or `HOST_NOT_ALLOWED`. */
@@ -76,9 +82,14 @@ export class Remex implements AsyncDisposable {
     return this.#dispatcher.check(id, signal)
   }
 
-  /** Closes all connections and the log. What still runs ends as `lost`. Safe to repeat. */
+  /**
+   * Closes all connections, and the log when it has how everything ended: what still runs ends as `lost`.
+   * What is asked for later is refused with `USAGE`. Safe to repeat.
+   */
   async close(): Promise<void> {
+    this.#closed = true
     this.#pool.close()
+    await this.#dispatcher.settled()
     const opened = await this.#opened?.catch(() => undefined)
     await opened?.close()
   }
@@ -96,4 +107,8 @@ function askedOnce(ask: (label: string) => Promise<Secret>): (label: string) => 
     answers.set(label, answer)
     return answer
   }
+}
+
+function closedError(): RemexError {
+  return remexError('USAGE', 'this Remex was closed', { hint: 'Open another one: Remex.open()' })
 }

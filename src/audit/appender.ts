@@ -1,4 +1,4 @@
-import { constants, statSync } from 'node:fs'
+import { constants, statSync, writeSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ensurePrivateDir, syncDirectory, systemReason } from '../core/atomic-file.ts'
@@ -32,12 +32,20 @@ interface Addition {
 
 const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
 
+/** What is to be written with one write. */
+export interface Batch {
+  readonly drafts: readonly Draft[]
+  /** Whether to wait for the disk. What is not waited for is on disk with the next that is. */
+  readonly durable: boolean
+}
+
 /** Adds records to the end of a log that other processes add to as well. One call of `append` at a time. */
 export class Appender {
   readonly #files: AuditFiles
   readonly #clock: Clock
   readonly #lockOptions: LockOptions
   #open: OpenLog | undefined
+  #unsynced = false
 
   /** `lockTimeoutMs` bounds the wait for other processes. Default: that of {@link withFileLock}. */
   constructor(files: AuditFiles, clock: Clock, lockTimeoutMs?: number) {
@@ -47,10 +55,10 @@ export class Appender {
   }
 
   /**
-   * Takes the lock, asks `take` what is to be written, and resolves with the places of these records when they are on
-   * disk. All of them are written or none. Rejects with `AUDIT_UNAVAILABLE`; the next call starts afresh.
+   * Takes the lock, asks `take` what is to be written, and resolves with the places of these records when they are in
+   * the file, and on disk where the batch is durable. All of them are written or none. Rejects with `AUDIT_UNAVAILABLE`; the next call starts afresh.
    */
-  async append(take: () => readonly Draft[]): Promise<readonly Position[]> {
+  async append(take: () => Batch): Promise<readonly Position[]> {
     try {
       if (!this.#open) await ensurePrivateDir(this.#files.directory)
       return await withFileLock(this.#files.lock, () => this.#appendUnderLock(take), this.#lockOptions)
@@ -60,6 +68,15 @@ export class Appender {
     }
   }
 
+  /** Waits until everything that was appended is on disk. Rejects with `AUDIT_UNAVAILABLE`. */
+  async sync(): Promise<void> {
+    if (!this.#unsynced || !this.#open) return
+    this.#unsynced = false
+    await this.#open.file.datasync().catch((error: unknown) => {
+      throw unavailable(this.#files.log, error)
+    })
+  }
+
   /** Closes the file. Safe to repeat. */
   async close(): Promise<void> {
     const file = this.#open?.file
@@ -67,12 +84,13 @@ export class Appender {
     await file?.close()
   }
 
-  async #appendUnderLock(take: () => readonly Draft[]): Promise<readonly Position[]> {
+  async #appendUnderLock(take: () => Batch): Promise<readonly Position[]> {
     const log = await this.#opened()
     const place = await this.#place(log)
     const repairs = await this.#repair(log, place)
-    const added = lines([...repairs, ...take()], place)
-    await this.#write(log.file, place, added)
+    const { drafts, durable } = take()
+    const added = lines([...repairs, ...drafts], place)
+    await this.#write(log.file, place, { ...added, durable })
     log.known = added.head
     return added.positions.slice(repairs.length)
   }
@@ -104,10 +122,11 @@ export class Appender {
   }
 
   /** On any failure the log is cut back to where it was, so that the chain stays whole. */
-  async #write(file: FileHandle, place: Place, { text, head }: Addition): Promise<void> {
+  async #write(file: FileHandle, place: Place, { text, head, durable }: Addition & Pick<Batch, 'durable'>): Promise<void> {
     try {
-      await file.appendFile(text)
-      await file.datasync()
+      writeAll(file.fd, Buffer.from(text))
+      if (durable) await file.datasync()
+      this.#unsynced = !durable
       // A new file is on disk when its name is, and that of its directory.
       if (place.sizeBytes === 0) await this.#syncNames()
       writeHead(this.#files.head, head)
@@ -136,6 +155,11 @@ function lines(drafts: readonly Draft[], place: Place): Addition {
   }
   const text = texts.join('')
   return { text, positions, head: { ...last, sizeBytes: place.sizeBytes + Buffer.byteLength(text) } }
+}
+
+/** Into the page cache: no wait that would be worth a thread. The file is open for appending. */
+function writeAll(fd: number, bytes: Buffer): void {
+  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written)
 }
 
 function inodeOf(path: string): number | undefined {

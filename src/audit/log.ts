@@ -2,7 +2,7 @@ import { userInfo } from 'node:os'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
-import { Appender } from './appender.ts'
+import { Appender, type Batch } from './appender.ts'
 import { draft, type DraftFields } from './draft.ts'
 import { auditFiles } from './files.ts'
 import type { Position } from './line.ts'
@@ -61,12 +61,17 @@ export interface AuditOptions {
 
 interface Job {
   readonly draft: Draft
+  /** Whether it resolves only when the disk has it. */
+  readonly durable: boolean
   readonly resolve: (position: Position) => void
   readonly reject: (error: unknown) => void
 }
 
 /** The most records of one write. */
 const MAX_BATCH = 256
+
+/** A finish is on disk after this long, if nothing comes that waits for the disk. */
+const SYNC_AFTER_MS = 1000
 
 /**
  * A log to write to. Touches no file: directory and log are opened by the first record, which fails with
@@ -88,6 +93,7 @@ export class AuditLog {
   readonly #unfinished = new Set<string>()
   #writing: Promise<void> | undefined
   #closed = false
+  #syncTimer: NodeJS.Timeout | undefined
 
   constructor({ directory, clock, lockTimeoutMs }: AuditOptions) {
     this.#clock = clock
@@ -101,20 +107,22 @@ export class AuditLog {
   async begin(fields: BeginFields): Promise<AuditEntry> {
     const opId = newRunId(this.#clock.now())
     const begun = this.#draft('begin', { ...fields, op_id: opId })
-    const { seq } = await this.#add(begun)
+    const { seq } = await this.#add(begun, true)
     this.#unfinished.add(opId)
     return { opId, seq, begun }
   }
 
   /**
-   * Records how the operation ended; resolves when that is on disk. Rejects with `AUDIT_UNAVAILABLE`, after which it may
+   * Records how the operation ended; resolves when that is in the file, where the end of this process cannot undo it. It is on
+   * disk with the next `begin`, after a second, or at `close`: waiting for it would cost every operation a second time
+   * what `begin` must cost, and what a power failure can take is an end, never a beginning. Rejects with `AUDIT_UNAVAILABLE`, after which it may
    * be tried again, and with `INTERNAL` for an entry that is finished or not of this log.
    */
   async finish(entry: AuditEntry, fields: FinishFields): Promise<void> {
     if (!this.#unfinished.delete(entry.opId)) throw remexError('INTERNAL', `the operation ${entry.opId} is not open in the audit log`)
     const ended = this.#draft('finish', fields)
     try {
-      await this.#add({ ...ended, ...entry.begun, event: ended.event, time: ended.time })
+      await this.#add({ ...ended, ...entry.begun, event: ended.event, time: ended.time }, false)
     } catch (error) {
       this.#unfinished.add(entry.opId)
       throw error
@@ -123,26 +131,33 @@ export class AuditLog {
 
   /** Records an event that stands alone (`denied`, `host_trust`); resolves when it is on disk. Rejects with `AUDIT_UNAVAILABLE`. */
   async note(event: string, fields: NoteFields): Promise<void> {
-    await this.#add(this.#draft(event, fields))
+    await this.#add(this.#draft(event, fields), true)
   }
 
   /** Waits for what is being written and closes the log. Later records are refused. Safe to repeat. */
   async close(): Promise<void> {
     this.#closed = true
+    clearTimeout(this.#syncTimer)
     await this.#writing
-    await this.#appender.close()
+    await this.#appender.sync().finally(() => this.#appender.close())
   }
 
   #draft(event: string, fields: DraftFields): Draft {
     return draft(event, new Date(this.#clock.now()).toISOString(), { os_user: this.#osUser, pid: process.pid, ...fields })
   }
 
-  #add(record: Draft): Promise<Position> {
+  #add(record: Draft, durable: boolean): Promise<Position> {
     if (this.#closed) return Promise.reject(remexError('INTERNAL', 'the audit log is closed'))
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ draft: record, resolve, reject })
+      this.#waiting.push({ draft: record, durable, resolve, reject })
       this.#writing ??= this.#writeAll()
     })
+  }
+
+  #syncSoon(): void {
+    clearTimeout(this.#syncTimer)
+    // A failure shows at the next `begin`, which waits for the same disk.
+    this.#syncTimer = setTimeout(() => void this.#appender.sync().catch(() => undefined), SYNC_AFTER_MS).unref()
   }
 
   async #writeAll(): Promise<void> {
@@ -153,9 +168,11 @@ export class AuditLog {
   /** Takes what has arrived once the lock is held, so that everything that waited for it goes along. */
   async #writeBatch(): Promise<void> {
     const batch: Job[] = []
-    const take = (): readonly Draft[] => {
+    const take = (): Batch => {
       batch.push(...this.#waiting.splice(0, MAX_BATCH))
-      return batch.map((job) => job.draft)
+      const durable = batch.some((job) => job.durable)
+      if (!durable) this.#syncSoon()
+      return { drafts: batch.map((job) => job.draft), durable }
     }
     try {
       const positions = await this.#appender.append(take)

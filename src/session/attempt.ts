@@ -3,13 +3,13 @@ import type { Readable } from 'node:stream'
 import type { Clock } from '../core/clock.ts'
 import { RemexError, remexError, withDetails } from '../core/errors.ts'
 import type { KillVerdict } from '../core/outcome.ts'
-import type { Channel, PtyOptions } from '../transport/contract.ts'
+import type { Channel } from '../transport/contract.ts'
 import type { Capture } from './capture.ts'
 import { drain } from './drain.ts'
 import type { AttemptEnd, Invocation } from './invocation.ts'
 import { endTree, type Killer } from './kill.ts'
 import { outputEnds, type Flow } from './linger.ts'
-import { prelude } from './prelude.ts'
+import { prelude, type Prelude } from './prelude.ts'
 import { StartedMark } from './started-mark.ts'
 
 /** A cancel can overtake the start: a kill that found nothing is repeated while the command may still appear. */
@@ -22,7 +22,7 @@ export interface AttemptContext {
   readonly vmId: string
   readonly clock: Clock
   /** Connects and sends the exec request, calling `sending` just before that. A cancel until then rejects with `CANCELLED`. */
-  readonly open: (exec: string, pty: PtyOptions | undefined, sending: () => void) => Promise<Channel>
+  readonly open: (sent: Prelude, sending: () => void) => Promise<Channel>
   readonly killer: Pick<Killer, 'open'>
   readonly stdout: Capture
   readonly stderr: Capture
@@ -44,7 +44,7 @@ export async function runAttempt(invocation: Invocation, context: AttemptContext
   const sent = prelude(invocation)
   const stop = new StopWatch(invocation, context.clock)
   try {
-    const opening = context.open(sent.exec, sent.pty, () => stop.start())
+    const opening = context.open(sent, () => stop.start())
     const channel = await Promise.race([opening, stop.reached])
     if (channel === 'timed_out' || channel === 'cancelled') return await stopOpening(opening, channel, { invocation, context })
     return await follow({ invocation, context, channel, stop, sent })
@@ -58,7 +58,7 @@ interface Following {
   readonly context: AttemptContext
   readonly channel: Channel
   readonly stop: StopWatch
-  readonly sent: ReturnType<typeof prelude>
+  readonly sent: Prelude
 }
 
 async function follow(following: Following): Promise<AttemptReport> {

@@ -9,6 +9,7 @@ import { HostKeyStore } from '../keys/known-hosts.ts'
 import { hostKeyVerifier, knownHostKeyTypes } from '../keys/verify-host-key.ts'
 import type { ConnectTarget, Connection, Engine } from '../transport/contract.ts'
 import type { Governor } from './governor.ts'
+import type { LoginShells } from './login-shell.ts'
 import type { ConnectionPool, Held } from './pool.ts'
 
 /** What all sessions of one Remex share. */
@@ -19,6 +20,7 @@ export interface SessionRuntime {
   readonly clock: Clock
   readonly pool: ConnectionPool
   readonly governor: Governor
+  readonly loginShells: LoginShells
   readonly env: NodeJS.ProcessEnv
   /** Asks on a terminal; undefined where there is none. */
   readonly askPassphrase: ((label: string) => Promise<Secret>) | undefined

@@ -7,6 +7,8 @@
  * or session leader belongs to it (which finds what cleared its environment, and what runs as another user). TERM first, with CONT so that stopped processes hear
  * it; what is left after the grace gets KILL until a scan finds nothing new.
  *
+ * The first shell is found by its command line and comes first: a shell whose child ends before it does would go on to
+ * the next step of its text.
  * The grace is measured by /proc/uptime (hundredths of a second), because scans take time of their own.
  * Each `/proc/<pid>/stat` is read by the shell itself: no fork per process.
  */
@@ -28,7 +30,7 @@ LC_ALL=C; export LC_ALL
 seen=' '; live=; id='@ID@'
 scan() {
   live=' '
-  for f in $(grep -lzxF "REMEX_RUN_ID=$id" /proc/[0-9]*/environ 2>/dev/null; grep -lF "REMEX_RUN_ID=$id;" /proc/[0-9]*/cmdline 2>/dev/null); do
+  for f in $(grep -lF "REMEX_RUN_ID=$id;" /proc/[0-9]*/cmdline 2>/dev/null; grep -lzxF "REMEX_RUN_ID=$id" /proc/[0-9]*/environ 2>/dev/null); do
     f=\${f#/proc/}; live="$live\${f%/*} "
   done
   [ "$live$seen" = '  ' ] && return

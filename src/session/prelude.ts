@@ -8,6 +8,8 @@ import type { Invocation } from './invocation.ts'
 export interface Prelude {
   /** The exec request. Means the same to sh, bash, zsh, fish and csh, whichever is the login shell. */
   readonly exec: string
+  /** The same for a login whose shell is /bin/sh, which needs no second shell; undefined where it needs one. */
+  readonly direct: string | undefined
   /** Bytes for standard input ahead of the command's own; empty when there are none. */
   readonly head: string
   /** What the command's first act is to print on standard error, when the run goes through sudo; else empty. */
@@ -22,10 +24,10 @@ const RAW_MODES = { ECHO: 0, ICANON: 0, ISIG: 0, ICRNL: 0, IXON: 0 }
 type Parts = Pick<Invocation, 'runId' | 'text' | 'env' | 'cwd' | 'sudoUser' | 'pty'>
 
 /**
- * One exec argument may be 128 KiB long on Linux (MAX_ARG_STRLEN), and the login shell gets the whole request as
- * one. Longer text travels on standard input.
+ * Dropbear takes no command of more than 9,000 bytes, and Linux no argument of more than 128 KiB (MAX_ARG_STRLEN).
+ * Longer text travels on standard input.
  */
-const LONGEST_EXEC = 96 * 1024
+const LONGEST_EXEC = 8 * 1024
 
 /**
  * The exec request and the head of standard input for a command. Pure: what would be sent, without sending it.
@@ -35,12 +37,12 @@ export function prelude(parts: Parts): Prelude {
   refuseUnsendable(parts)
   const startedMark = parts.sudoUser === undefined ? '' : `remex-started:${parts.runId}\n`
   const program = [announce(startedMark), enter(parts.cwd), parts.text].filter((step) => step !== '').join('; ')
-  const inline = execRequest(parts, program)
-  if (Object.keys(parts.env).length === 0 && inline.length <= LONGEST_EXEC) return { exec: inline, head: '', startedMark, pty: parts.pty }
+  const inline = requests(parts, program)
+  if (Object.keys(parts.env).length === 0 && inline.exec.length <= LONGEST_EXEC) return { ...inline, head: '', startedMark, pty: parts.pty }
   const end = `#${parts.runId}`
   const reader = `${readHead(end)}${parts.pty ? 'stty sane; ' : ''}eval "$remex_p"`
   const pty = parts.pty && { ...parts.pty, modes: RAW_MODES }
-  return { exec: execRequest(parts, reader), head: `${exports(parts.env)}${program}\n${end}\n`, startedMark, pty }
+  return { ...requests(parts, reader), head: `${exports(parts.env)}${program}\n${end}\n`, startedMark, pty }
 }
 
 function refuseUnsendable({ text, env, cwd }: Parts): void {
@@ -89,9 +91,10 @@ function readHead(end: string): string {
  * The first process of the tree has the run id in its arguments, and hands it to all others in the environment:
  * by one or the other every process of the run is found in /proc.
  */
-function execRequest({ runId, sudoUser }: Parts, program: string): string {
-  const sudo = sudoUser === undefined ? '' : `sudo -n -u ${loginShellWord(sudoUser)} -- `
-  return `exec ${sudo}/bin/sh -c ${shellArguments(`export REMEX_RUN_ID=${runId}; ${program}`)}`
+function requests({ runId, sudoUser }: Parts, program: string): Pick<Prelude, 'exec' | 'direct'> {
+  const marked = `export REMEX_RUN_ID=${runId}; ${program}`
+  if (sudoUser === undefined) return { exec: `exec /bin/sh -c ${shellArguments(marked)}`, direct: marked }
+  return { exec: `exec sudo -n -u ${loginShellWord(sudoUser)} -- /bin/sh -c ${shellArguments(marked)}`, direct: undefined }
 }
 
 function loginShellWord(user: string): string {

@@ -4,11 +4,12 @@ import { cancelledError } from '../core/abort.ts'
 import { formatDurationMs } from '../core/duration.ts'
 import { asRemexError, remexError, RemexError, withDetails } from '../core/errors.ts'
 import type { RunFacts } from '../core/outcome.ts'
-import type { Channel, ConnectionInfo, PtyOptions } from '../transport/contract.ts'
+import type { Channel, ConnectionInfo } from '../transport/contract.ts'
 import { runAttempt, type AttemptReport } from './attempt.ts'
 import { Capture } from './capture.ts'
 import { openOn, type SessionRuntime } from './connect.ts'
 import type { Invocation } from './invocation.ts'
+import type { Prelude } from './prelude.ts'
 import { withRetries } from './retry.ts'
 
 /** What a run came to, as far as the session knows it: without who asked and how people read the command. */
@@ -78,10 +79,10 @@ export class Session {
     const { clock } = this.#runtime
     try {
       if (invocation.signal?.aborted) throw cancelledError(invocation.signal, 'the command')
-      const open = (command: string, pty: PtyOptions | undefined, sending: () => void): Promise<Channel> =>
+      const open = (sent: Prelude, sending: () => void): Promise<Channel> =>
         this.#open((connection) => {
           sending()
-          return connection.exec(command, pty && { pty })
+          return this.#runtime.loginShells.exec(connection, sent, sent.pty && { pty: sent.pty })
         }, invocation.signal)
       const killer = { open: (command: string, signal: AbortSignal) => this.#open((connection) => connection.exec(command), signal) }
       const report = await runAttempt(invocation, { vmId: this.host.id, clock, stdout, stderr, open, killer })
