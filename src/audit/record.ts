@@ -1,7 +1,7 @@
 import type { Ended, KillVerdict } from '../core/outcome.ts'
 
 /**
- * One line of the log, as CONTRACT section 7 names its fields. What does not apply is left out; null is a value
+ * One line of the log. What does not apply is left out; null is a value
  * (`exit_code` of a run that did not exit). Times are ISO 8601 in UTC, durations are seconds, sizes are bytes.
  */
 export interface AuditRecord {

@@ -18,7 +18,7 @@ export interface IdentityRequest {
   readonly keyStorageConfigured: boolean
 }
 
-/** Key types in the order in which they are looked for (CONTRACT: first that exists). */
+/** Key types in the order in which they are looked for: the first that exists is used. */
 const KEY_TYPES = ['ed25519', 'rsa', 'ecdsa']
 
 /**
