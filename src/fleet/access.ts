@@ -1,5 +1,6 @@
 import type { TransferAccess } from '../transfer/access.ts'
 import type { Clock } from '../core/clock.ts'
+import { withDetails } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
 import { quoteWords } from '../core/quote.ts'
 import type { Session } from '../session/session.ts'
@@ -32,7 +33,8 @@ export function transferAccess(session: Session, clock: Clock): TransferAccess {
         signal,
       })
       if (report.ended === 'cancelled') signal?.throwIfAborted()
-      if (report.error) throw report.error
+      // Whatever became of it may be repeated, and is not what the caller asked to run.
+      if (report.error) throw withDetails(report.error, { mayHaveRun: false })
       return { exitCode: report.exitCode, stdout: report.stdoutRaw, stderr: report.stderrRaw }
     },
   }

@@ -15,7 +15,7 @@ import { removeScript, scriptText, sendScript } from '../transfer/script-file.ts
 import { upload } from '../transfer/upload.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import { transferAccess } from './access.ts'
-import { decideOptions } from './invocation.ts'
+import { decideOptions, type DecidedOptions } from './invocation.ts'
 import { checkFinish, describe, errorFinish, runFinish, transferFinish, type Description } from './record.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
 import { matchesTarget, usableHost } from './roster.ts'
@@ -33,6 +33,9 @@ export interface DispatchRuntime {
   readonly osUser: string
 }
 
+/** A live listener that never returns must not hold up the end of everything. */
+const SETTLE_MS = 5000
+
 interface Gate<R> {
   readonly description: Description
   readonly runId: string
@@ -48,6 +51,7 @@ interface Gate<R> {
  */
 export class Dispatcher {
   readonly #runtime: DispatchRuntime
+  readonly #running = new Set<Promise<unknown>>()
 
   constructor(runtime: DispatchRuntime) {
     this.#runtime = runtime
@@ -127,7 +131,9 @@ export class Dispatcher {
     if (options.remote) return session.run({ ...decided, runId, text: scriptText({ ...call, path, removeAfter: undefined }) })
     const access = transferAccess(session, this.#runtime.sessions.clock)
     const otherUser = decided.sudoUser !== undefined && decided.sudoUser !== 'root'
-    const file = await sendScript(access, path, { otherUser, signal: decided.signal })
+    const sending = await this.#move(session, { ...decided, what: 'sending the script' }, (signal) => sendScript(access, path, { otherUser, signal }))
+    if (sending.outcome.error) return this.#unsent(session, sending.outcome.error, sending)
+    const file = sending.outcome.value
     // Another user may not remove the directory; then only the login does, below.
     const removeAfter = options.keep || decided.sudoUser !== undefined ? undefined : file.directory
     const report = await session.run({ ...decided, runId, text: scriptText({ ...call, path: file.path, removeAfter }) })
@@ -136,24 +142,58 @@ export class Dispatcher {
     return report
   }
 
+  /** The report of a script that did not get to the host, so that nothing of it ran. */
+  #unsent(session: Session, error: RemexError, { attempts, failures, executionTime }: Omit<Moved<unknown>, 'outcome'>): SessionReport {
+    const { connection } = session
+    return { ...neverRan(error, this.#runtime.sessions.clock.now()), attempts, failures, executionTime, engine: connection?.engine ?? null, connection }
+  }
+
   async #attemptTransfer(session: Session, { operation, local, remote, options }: TransferRequest): Promise<{ outcome: TransferAttempt; attempts: number }> {
+    const access = transferAccess(session, this.#runtime.sessions.clock)
+    const move = { ...decideTransfer(options, this.#runtime.config.settings), signal: options.signal, what: 'the transfer' }
+    const { outcome, attempts } = await this.#move(session, move, (signal) => {
+      const job = { localPath: local, remotePath: remote, mode: options.mode, verify: !options.insecureSkipVerify, signal, onProgress: options.onProgress }
+      return operation === 'upload' ? upload(access, job) : download(access, job)
+    })
+    return { outcome: outcome.error ? outcome : { receipt: outcome.value }, attempts }
+  }
+
+  /** Does what can be done twice without harm, as often as is useful and allowed, and within its time. */
+  async #move<T>(session: Session, { attempts, timeoutMs, signal: given, what }: Move, work: (signal: AbortSignal) => Promise<T>): Promise<Moved<T>> {
     const { clock } = this.#runtime.sessions
-    const { attempts, timeoutMs } = decideTransfer(options, this.#runtime.config.settings)
-    const access = transferAccess(session, clock)
-    using limit = new Deadline({ timeoutMs, clock, signal: options.signal, what: 'the transfer' })
+    const startMs = clock.monotonicMs()
+    using limit = new Deadline({ timeoutMs, clock, signal: given, what })
     const { signal } = limit
-    const job = { localPath: local, remotePath: remote, mode: options.mode, verify: !options.insecureSkipVerify, signal, onProgress: options.onProgress }
-    const attempt = async (): Promise<TransferAttempt> => {
+    const attempt = async (): Promise<Moved<T>['outcome']> => {
       try {
-        return { receipt: await (operation === 'upload' ? upload(access, job) : download(access, job)) }
+        return { value: await work(signal) }
       } catch (error) {
-        return { error: withDetails(signal.aborted ? cancelledError(signal, 'the transfer') : asRemexError(error), { vmId: session.host.id }) }
+        return { error: withDetails(signal.aborted ? cancelledError(signal, what) : asRemexError(error), { vmId: session.host.id }) }
       }
     }
-    return await withRetries({ attempts, budgetMs: timeoutMs, signal, clock }, attempt, ({ error }) => (error?.retryable ? error : undefined))
+    const retried = await withRetries({ attempts, budgetMs: timeoutMs, signal, clock }, attempt, ({ error }) => (error?.retryable ? error : undefined))
+    return { ...retried, executionTime: Math.round((clock.monotonicMs() - startMs) * 1000) / 1e6 }
+  }
+
+  /** Resolves when nothing runs any more and the log has how it ended; after a while even so. */
+  async settled(): Promise<void> {
+    const over = new AbortController()
+    const late = this.#runtime.sessions.clock.sleep(SETTLE_MS, over.signal).catch(() => undefined)
+    await Promise.race([Promise.allSettled(this.#running), late])
+    over.abort()
   }
 
   async #through<R>(vmId: string, gate: Gate<R>): Promise<R> {
+    const passing = this.#pass(vmId, gate)
+    this.#running.add(passing)
+    try {
+      return await passing
+    } finally {
+      this.#running.delete(passing)
+    }
+  }
+
+  async #pass<R>(vmId: string, gate: Gate<R>): Promise<R> {
     let result: R | undefined
     try {
       const audit = await this.#runtime.audit()
@@ -209,11 +249,24 @@ export class Dispatcher {
   }
 }
 
+/** How often and how long something may be tried. */
+interface Move extends Pick<DecidedOptions, 'attempts' | 'timeoutMs' | 'signal'> {
+  /** For the message of a deadline. */
+  readonly what: string
+}
+
+interface Moved<T> extends Pick<SessionReport, 'attempts' | 'failures' | 'executionTime'> {
+  readonly outcome: { readonly value: T; readonly error?: undefined } | { readonly error: RemexError; readonly value?: undefined }
+}
+
 type About = Pick<RunResult, 'runId' | 'vmId' | 'user' | 'operation' | 'command'>
 
 function notStarted(about: About, error: RemexError, now: number): RunResult {
-  return new RunResult({
-    ...about,
+  return new RunResult({ ...about, ...neverRan(error, now) })
+}
+
+function neverRan(error: RemexError, now: number): Omit<SessionReport, 'connection' | 'failures'> {
+  return {
     ended: error.mayHaveRun ? 'lost' : 'not_started',
     exitCode: null,
     signal: null,
@@ -229,5 +282,5 @@ function notStarted(about: About, error: RemexError, now: number): RunResult {
     engine: null,
     killed: null,
     error,
-  })
+  }
 }
