@@ -24,11 +24,12 @@ export function makeProgram(host: ProgramHost): Command {
     .helpCommand('help [command]', 'print the help of a command')
     .addHelpText('after', PROGRAM_EXAMPLES)
   for (const { name, summary, load } of CATALOGUE) {
-    const command = prepared(program.command(name)).summary(summary)
+    const command = program.command(name).summary(summary)
+    // Only the one that is asked for gets its options: making them for all takes longer than all else here.
     program.hook('preSubcommand', async (_, asked) => {
       if (asked !== command) return
       const define = await load()
-      define(command, host.start)
+      define(prepared(command), host.start)
     })
   }
   return program
