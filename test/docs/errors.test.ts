@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ERRORS, remexError, type ErrorCode } from '../../src/core/errors.ts'
 
-const page = await readFile(join(import.meta.dirname, '../../docs/errors.md'), 'utf8')
+const ROOT = join(import.meta.dirname, '../..')
+const page = await readFile(join(ROOT, 'docs/errors.md'), 'utf8')
 const codes = Object.keys(ERRORS) as ErrorCode[]
 /** `|` inside a cell is written `\|`. */
 const rows = page.split('\n').filter((line) => /^\| `[A-Z_]+` \|/.test(line)).map((line) => line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replaceAll('\\|', '|')))
@@ -19,6 +20,13 @@ describe('docs/errors.md', () => {
     expect(happened).toBe(summary)
     expect(next?.replaceAll('`', '')).toContain(hint.replaceAll('`', ''))
     expect(figures).toEqual([retryable ? 'yes' : 'no', String(exitStatus), String(httpStatus)])
+  })
+
+  it('calls those codes reserved, and no others, that nothing in src/ gives yet', async () => {
+    const paths = (await readdir(join(ROOT, 'src'), { recursive: true })).filter((path) => path.endsWith('.ts') && !path.endsWith('core/errors.ts'))
+    const source = (await Promise.all(paths.map((path) => readFile(join(ROOT, 'src', path), 'utf8')))).join('\n')
+    expect(codes.filter((code) => !source.includes(`'${code}'`))).toEqual(['RUN_NOT_FOUND'])
+    expect(rows.filter(([, , next]) => next?.includes('reserved')).map(([code]) => code)).toEqual(['`RUN_NOT_FOUND`'])
   })
 
   it('names the class of every code that has one of its own', () => {
