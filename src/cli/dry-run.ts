@@ -45,7 +45,7 @@ interface Plan {
 function planOf(host: HostConfig, request: RunRequest | ScriptRequest | TransferRequest, config: Config): Plan {
   const where = { vm_id: host.id, dry_run: true as const, operation: request.operation, address: host.address, port: host.port, login: host.login }
   if (request.operation === 'upload' || request.operation === 'download') {
-    const { timeoutMs } = decideTransfer(request.options, config.settings)
+    const { timeoutMs } = decideTransfer(request, config.settings)
     const { mode } = request.options
     const octal = mode === undefined ? null : mode.toString(8).padStart(4, '0')
     return { ...where, local: request.local, remote: request.remote, mode: octal, timeout: seconds(timeoutMs) }

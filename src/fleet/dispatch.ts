@@ -77,7 +77,7 @@ export class Dispatcher {
   /** Sends or fetches a file. The receipt, or why there is none, is in the result; rejects as `run` does. */
   async transfer(vmId: string, request: TransferRequest): Promise<TransferResult> {
     const { clock } = this.#runtime.sessions
-    decideTransfer(request.options, this.#runtime.config.settings)
+    decideTransfer(request, this.#runtime.config.settings)
     const startMs = clock.monotonicMs()
     const report = (outcome: TransferAttempt, attempts: number, connection?: ConnectionInfo): TransferResult =>
       transferReport({ outcome, attempts }, { vmId, request, startMs, connection, now: { monotonicMs: clock.monotonicMs(), wallMs: clock.now() } })
@@ -148,9 +148,10 @@ export class Dispatcher {
     return { ...neverRan(error, this.#runtime.sessions.clock.now()), attempts, failures, executionTime, engine: connection?.engine ?? null, connection }
   }
 
-  async #attemptTransfer(session: Session, { operation, local, remote, options }: TransferRequest): Promise<{ outcome: TransferAttempt; attempts: number }> {
+  async #attemptTransfer(session: Session, request: TransferRequest): Promise<{ outcome: TransferAttempt; attempts: number }> {
+    const { operation, local, remote, options } = request
     const access = transferAccess(session, this.#runtime.sessions.clock)
-    const move = { ...decideTransfer(options, this.#runtime.config.settings), signal: options.signal, what: 'the transfer' }
+    const move = { ...decideTransfer(request, this.#runtime.config.settings), signal: options.signal, what: 'the transfer' }
     const { outcome, attempts } = await this.#move(session, move, (signal) => {
       const job = { localPath: local, remotePath: remote, mode: options.mode, verify: !options.insecureSkipVerify, signal, onProgress: options.onProgress }
       return operation === 'upload' ? upload(access, job) : download(access, job)

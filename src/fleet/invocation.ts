@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream'
 import type { HostConfig, Settings } from '../config/types.ts'
 import { parseDurationMs } from '../core/duration.ts'
-import { remexError } from '../core/errors.ts'
+import { remexError, type RemexError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
 import { quoteWords } from '../core/quote.ts'
+import { Secret } from '../core/secret.ts'
 import type { Invocation } from '../session/invocation.ts'
-import type { Command, RunOptions } from './requests.ts'
+import type { Command, RunOptions, ScriptOptions } from './requests.ts'
 
 /** Options that were decided for one host: everything of an {@link Invocation} but its id and text. */
 export type DecidedOptions = Omit<Invocation, 'runId' | 'text'>
@@ -36,6 +38,8 @@ export function decideAttempts(retries: number | undefined, settings: Settings):
 
 /** The command as shell text. Throws `USAGE` for an empty one. */
 export function commandText(command: Command): string {
+  const words: readonly unknown[] = Array.isArray(command) ? command : [command]
+  for (const word of words) if (typeof word !== 'string') throw wrongType('the command, or one of its words,', word, 'text')
   const text = typeof command === 'string' ? command : quoteWords(command)
   if (text.trim() === '') throw remexError('USAGE', 'there is no command')
   return text
@@ -54,4 +58,29 @@ function input(stdin: RunOptions['stdin']): Invocation['stdin'] {
 function wholeNumber(value: number, { what, least }: { what: string; least: number }): number {
   if (Number.isSafeInteger(value) && value >= least) return value
   throw remexError('USAGE', `${what}: ${String(value)} is not a whole number of at least ${least}`)
+}
+
+/** Throws `USAGE` for an option of the wrong type, from callers without types. The value is not shown: it may be a secret. */
+export function refuseWrongTypes({ env = {}, cwd, sudo, stdin, onOutput, signal, ...options }: RunOptions & Pick<ScriptOptions, 'args' | 'interpreter'>): void {
+  const { args = [], interpreter } = options
+  if (!isMap(env)) throw wrongType('env', env, 'a map of variables')
+  for (const [name, value] of Object.entries(env)) if (!isText(value) && !(value instanceof Secret)) throw wrongType(`the value of ${printable(name)} in env`, value, 'text or a Secret')
+  if (!Array.isArray(args)) throw wrongType('args', args, 'a list of words')
+  for (const word of args) if (!isText(word)) throw wrongType('one of args', word, 'text')
+  if (cwd !== undefined && !isText(cwd)) throw wrongType('cwd', cwd, 'text')
+  if (interpreter !== undefined && !isText(interpreter)) throw wrongType('interpreter', interpreter, 'text')
+  if (sudo !== undefined && !isText(sudo) && typeof sudo !== 'boolean') throw wrongType('sudo', sudo, 'true, false or a user name')
+  if (stdin !== undefined && !isText(stdin) && !(stdin instanceof Uint8Array) && !(stdin instanceof Readable)) throw wrongType('stdin', stdin, 'text, bytes or a stream')
+  if (onOutput !== undefined && typeof onOutput !== 'function') throw wrongType('onOutput', onOutput, 'a function')
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw wrongType('signal', signal, 'an AbortSignal')
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string'
+
+const isMap = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The error for a value of the wrong type. Names the type and never the value. */
+export function wrongType(what: string, value: unknown, expected: string): RemexError {
+  const type = value === null ? 'null' : Array.isArray(value) ? 'a list' : `of type ${typeof value}`
+  return remexError('USAGE', `${what} is ${type}, not ${expected}`)
 }

@@ -6,7 +6,7 @@ import { quoteWords } from '../core/quote.ts'
 import { Secret } from '../core/secret.ts'
 import type { TransferResult } from '../core/transfer-result.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
-import { commandText } from './invocation.ts'
+import { commandText, refuseWrongTypes } from './invocation.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
 
 /** What is to be done, as the audit log, the policy and people are told it. */
@@ -23,7 +23,7 @@ export interface Description {
   readonly shellText: string | undefined
 }
 
-/** Describes a request. Throws `USAGE` for an empty command. */
+/** Describes a request. Throws `USAGE` for an empty command, and for what is of the wrong type. */
 export function describe(request: RunRequest | ScriptRequest | TransferRequest): Description {
   if (request.operation === 'run') return describeRun(request)
   if (request.operation === 'script') return describeScript(request)
@@ -32,12 +32,14 @@ export function describe(request: RunRequest | ScriptRequest | TransferRequest):
 }
 
 function describeRun({ command: given, options }: RunRequest): Description {
+  refuseWrongTypes(options)
   const command = commandText(given)
   const judged = typeof given === 'string' ? { words: undefined, shellText: given } : { words: given, shellText: undefined }
   return { operation: 'run', command, ...environment(command, options.env), ...judged }
 }
 
 function describeScript({ path, options }: ScriptRequest): Description {
+  refuseWrongTypes(options)
   const words = [path, ...(options.args ?? [])]
   const command = [...(options.interpreter === undefined ? [] : [options.interpreter]), quoteWords(words)].join(' ')
   return { operation: 'script', command, ...environment(command, options.env), words, shellText: options.interpreter }

@@ -6,7 +6,7 @@ import { TransferResult, type TransferFacts } from '../core/transfer-result.ts'
 import type { Retried } from '../session/retry.ts'
 import type { Receipt } from '../transfer/receipt.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
-import { decideAttempts } from './invocation.ts'
+import { decideAttempts, wrongType } from './invocation.ts'
 import type { TransferRequest } from './requests.ts'
 
 /** Options of a transfer with everything decided. */
@@ -16,8 +16,9 @@ export interface DecidedTransfer {
   readonly timeoutMs: number
 }
 
-/** Fills in what the options leave open. Throws `USAGE` naming the option that is wrong. */
-export function decideTransfer({ timeout, retries }: TransferRequest['options'], settings: Settings): DecidedTransfer {
+/** Fills in what the options leave open. Throws `USAGE` naming the path or the option that is wrong. */
+export function decideTransfer({ local, remote, options: { timeout, retries } }: TransferRequest, settings: Settings): DecidedTransfer {
+  for (const [what, path] of Object.entries({ 'the local path': local, 'the remote path': remote })) if (typeof path !== 'string') throw wrongType(what, path, 'text')
   return { attempts: decideAttempts(retries, settings), timeoutMs: parseDurationMs(timeout ?? 'none', 'timeout') }
 }
 
