@@ -30,6 +30,8 @@ export interface CompatScriptOptions extends CompatCommandOptions {
   readonly args?: readonly string[]
   /** The program that runs it, as shell words. Default: the script's first line decides. */
   readonly interpreter?: string
+  /** False: with `uploadFirst`, send the script without comparing checksums. Default: true. */
+  readonly verifyChecksum?: boolean
 }
 
 /** Options of {@link uploadFile} and {@link downloadFile}. */
@@ -77,7 +79,7 @@ export async function executeRemoteScript(
   if (uploadFirst && localScriptPath === undefined) throw remexError('USAGE', 'uploadFirst needs localScriptPath, the script to send')
   return withRemex(user, options, async (remex) => {
     const host = remex.host(vmId)
-    if (uploadFirst && localScriptPath !== undefined) await host.put(localScriptPath, scriptPath, { mode: 0o755, ...given({ timeout }) })
+    if (uploadFirst && localScriptPath !== undefined) await host.put(localScriptPath, scriptPath, { ...transferOptions({ ...options, timeout }), mode: 0o755 })
     const script: ScriptOptions = { ...runOptions(timeout, options), remote: true, ...given({ args, interpreter }) }
     return endedInTime(await host.script(scriptPath, script))
   })
