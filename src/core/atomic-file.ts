@@ -127,7 +127,7 @@ export async function syncDirectory(path: string): Promise<void> {
  */
 export async function ensurePrivateDir(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeDirectories(path, 0o700)
   } catch (error) {
     if (!['EEXIST', 'ENOTDIR'].includes(errorCode(error) ?? '')) throw localFileError(error, path)
     throw remexError('PERMISSION_DENIED', `${printable(path)} cannot be a directory: a file is in its place`, {
@@ -137,6 +137,25 @@ export async function ensurePrivateDir(path: string): Promise<void> {
   }
   await refuseOpenDirectory(path)
 }
+
+/**
+ * Makes the directory `path`, and those above it that are missing, with `mode` less the umask. Rejects as mkdir(2) does.
+ * Not by mkdir's own `recursive`: in Node 20 that never comes back where a parent is there and takes no entries, as in /proc.
+ */
+export async function makeDirectories(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode })
+  } catch (error) {
+    const code = errorCode(error)
+    const parent = dirname(path)
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
+    if (code !== 'ENOENT' || parent === path || (await isThere(parent))) throw error
+    await makeDirectories(parent, mode)
+    await makeDirectories(path, mode)
+  }
+}
+
+const isThere = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
 
 async function refuseOpenDirectory(path: string): Promise<void> {
   const { mode } = await stat(path).catch((error: unknown) => {

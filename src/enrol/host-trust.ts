@@ -25,7 +25,7 @@ export interface OfferedKey {
 }
 
 /** Which of the keys a host shows to trust. */
-export type TrustChoice = { readonly fingerprint: string } | { readonly keys: readonly HostKey[] }
+export type TrustChoice = { readonly fingerprint: string } | { readonly offers: readonly OfferedKey[] }
 
 /** Host keys of the configuration's hosts: what they show, whom we trust. */
 export class HostTrust {
@@ -51,13 +51,14 @@ export class HostTrust {
   /**
    * Trusts keys of the host from now on, in the first known_hosts file; returns those that were new.
    * By fingerprint, exactly that key is fetched and trusted: `HOST_KEY_CHANGED` when the host does not show it.
-   * A key that contradicts a known one is refused with `HOST_KEY_CHANGED`: forget the old one first.
+   * An offer that has a refusal is refused with it: forget the old key first.
    */
   async trust(vmId: string, choice: TrustChoice): Promise<readonly HostKey[]> {
     const host = usableHost(this.#runtime.config, vmId)
     return this.#recorded('host_trust', host, async (path) => {
-      const keys = 'keys' in choice ? choice.keys : [await this.#keyWith(vmId, choice.fingerprint)]
-      await this.#refuseContradiction(host, keys)
+      const offers = 'offers' in choice ? choice.offers : [await this.#offerWith(vmId, choice.fingerprint)]
+      for (const { refusal: refused } of offers) if (refused) throw refused
+      const keys = offers.map((offer) => offer.key)
       return { keys: await trustHostKeys(path, { address: host.address, port: host.port, keys }), shown: keys }
     })
   }
@@ -72,23 +73,12 @@ export class HostTrust {
     })
   }
 
-  async #keyWith(vmId: string, wanted: string): Promise<HostKey> {
+  async #offerWith(vmId: string, wanted: string): Promise<OfferedKey> {
     const offered = await this.offered(vmId)
     const found = offered.find((offer) => offer.fingerprint === wanted)
-    if (found) return found.key
+    if (found) return found
     const shown = offered.map((offer) => `${offer.key.type} ${offer.fingerprint}`).join(', ')
     throw remexError('HOST_KEY_CHANGED', `${vmId} does not show a key with the fingerprint ${wanted}; it shows ${shown || 'none'}`, { vmId, hint: 'Nothing was trusted. Get the fingerprint from the host itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' })
-  }
-
-  async #refuseContradiction(host: HostConfig, keys: readonly HostKey[]): Promise<void> {
-    const store = await HostKeyStore.load(this.#runtime.config.settings.knownHostsPaths)
-    const known = store.known({ address: host.address, port: host.port })
-    for (const key of keys) {
-      const verdict = store.check(host.address, host.port, key).kind
-      const old = known.find((one) => one.key.type === key.type)
-      if (verdict !== 'changed' || !old) continue
-      throw remexError('HOST_KEY_CHANGED', `${host.id} shows ${key.type} ${fingerprint(key.blob)}, but ${fingerprint(old.key.blob)} is trusted (${old.file}:${old.line})`, { vmId: host.id, hint: `Find out why before anything else. If the change is meant: remex hosts forget ${host.id}, then trust it again.` })
-    }
   }
 
   async #recorded<T>(event: string, host: HostConfig, work: (path: string) => Promise<{ keys: T; shown: readonly HostKey[] }>): Promise<T> {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { buffer } from 'node:stream/consumers'
 import { Readable } from 'node:stream'
 import { remexError } from '../core/errors.ts'
@@ -70,8 +71,10 @@ export class HostGroup {
     )
   }
 
-  #each<R>({ parallel = this.#parallel, onStart }: GroupOptions, work: (vmId: string) => Promise<R>): AsyncGenerator<R> {
+  #each<R>({ parallel = this.#parallel, onStart, signal }: GroupOptions & Pick<RunOptions, 'signal'>, work: (vmId: string) => Promise<R>): AsyncGenerator<R> {
     if (!Number.isSafeInteger(parallel) || parallel < 1) throw remexError('USAGE', `parallel: ${String(parallel)} is not a whole number of at least 1`)
+    // Every host listens to it, and Node takes more than ten listeners for a leak.
+    if (signal) setMaxListeners(0, signal)
     return fanOut(this.ids, parallel, (vmId) => {
       onStart?.(vmId)
       return work(vmId)

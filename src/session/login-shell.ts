@@ -8,7 +8,6 @@ interface Known {
   uses: number
   open: number
   isSh: boolean
-  asked: boolean
 }
 
 /**
@@ -20,21 +19,20 @@ export class LoginShells {
 
   /** Starts a command: `direct` where the login's shell is known to be /bin/sh, else `exec`, which suits every shell. */
   async exec(connection: Connection, texts: { readonly exec: string; readonly direct: string | undefined }, options: Parameters<Connection['exec']>[1]): Promise<Channel> {
-    const known = this.#connections.get(connection) ?? { uses: 0, open: 0, isSh: false, asked: false }
+    const known = this.#connections.get(connection) ?? { uses: 0, open: 0, isSh: false }
     this.#connections.set(connection, known)
-    if (++known.uses > 1 && !known.asked && known.open < BUSY_CHANNELS) {
-      known.asked = true
-      void asksSh(connection).then((isSh) => (known.isSh = isSh), () => undefined)
-    }
     const channel = await connection.exec(known.isSh ? (texts.direct ?? texts.exec) : texts.exec, options)
     known.open++
     void channel.closed.then(() => known.open--)
+    // After the command, so that it is the question that is refused where a server allows one session only.
+    if (++known.uses === 2 && known.open < BUSY_CHANNELS) void isSh(connection).then((answer) => (known.isSh = answer), () => undefined)
     return channel
   }
 }
 
-async function asksSh(connection: Connection): Promise<boolean> {
-  const channel = await connection.exec(`exec /bin/sh -c 'echo "$SHELL"'`)
+/** Every shell that is not sh prints another name, or fails: sshd starts a login shell under the last part of its path. */
+async function isSh(connection: Connection): Promise<boolean> {
+  const channel = await connection.exec('echo $0')
   channel.stdin.end()
   let said = ''
   await Promise.all([
@@ -42,5 +40,5 @@ async function asksSh(connection: Connection): Promise<boolean> {
     drain(channel.stderr, () => undefined),
   ])
   channel.close()
-  return said === '/bin/sh\n'
+  return said === 'sh\n' || said === '/bin/sh\n'
 }

@@ -220,3 +220,9 @@ describe('permission bits', () => {
     expect(octal(mode)).toBe(text)
   })
 })
+
+describe('making directories', () => {
+  it('ends where a parent is there and takes no entries, as /proc', async () => {
+    await expect(ensurePrivateDir('/proc/nope/audit')).rejects.toMatchObject({ code: expect.stringMatching(/LOCAL_NOT_FOUND|PERMISSION_DENIED/) })
+  })
+})

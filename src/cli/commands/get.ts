@@ -1,7 +1,6 @@
-import { mkdir } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import type { Command } from 'commander'
-import { errorCode, localFileError } from '../../core/atomic-file.ts'
+import { errorCode, localFileError, makeDirectories } from '../../core/atomic-file.ts'
 import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import type { HostGroup } from '../../fleet/group.ts'
@@ -36,7 +35,7 @@ async function get(door: Door, { targets, local, remote, flags }: Call): Promise
       const { showDryRun } = await import('../dry-run.ts')
       return showDryRun(door, { config: remex.config, group, requestOf: (vmId) => ({ operation: 'download', local: localOf(vmId), remote, options: flags }) })
     }
-    if (group.ids.length > 1) await makeDirectories(group, local)
+    if (group.ids.length > 1) await makeHostDirectories(group, local)
     return reportTransfers(door, group, (live) => group.get(remote, localOf, { ...flags, ...live }))
   })
 }
@@ -49,10 +48,10 @@ function localPaths(group: HostGroup, local: string, remote: string): (vmId: str
 }
 
 /** One for each host, with the mode that new directories have here (the umask decides): they are the user's own files. */
-async function makeDirectories({ ids }: HostGroup, local: string): Promise<void> {
+async function makeHostDirectories({ ids }: HostGroup, local: string): Promise<void> {
   for (const vmId of ids) {
     const path = join(local, vmId)
-    await mkdir(path, { recursive: true }).catch((error: unknown) => {
+    await makeDirectories(path, 0o777).catch((error: unknown) => {
       if (errorCode(error) === 'EEXIST') throw remexError('USAGE', `${printable(path)} is there and no directory, but several hosts need one each`)
       throw localFileError(error, path)
     })

@@ -69,7 +69,7 @@ async function decideAndTrust({ door, remex, wanted, yes }: Trusting, vmId: stri
   if (fresh.length > 0 && !yes && !(await askYes(door, `Trust ${fresh.length === 1 ? 'this new key' : 'these new keys'} of ${vmId}?`))) {
     throw remexError('CANCELLED', 'no key was trusted', { vmId, hint: '' })
   }
-  const added = fresh.length === 0 ? [] : await remex.trust.trust(vmId, { keys: fresh.map((offer) => offer.key) })
+  const added = fresh.length === 0 ? [] : await remex.trust.trust(vmId, { offers: fresh })
   await tellTrusted(door, vmId, { fingerprints: offered.map((offer) => offer.fingerprint), added: added.length })
   return 0
 }

@@ -1,7 +1,7 @@
-import { mkdir, open, readFile, unlink } from 'node:fs/promises'
+import { open, readFile, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
-import { errorCode, localFileError } from '../../core/atomic-file.ts'
+import { errorCode, localFileError, makeDirectories } from '../../core/atomic-file.ts'
 import { printable } from '../../core/printable.ts'
 import { printJson, type Door, type Start } from '../door.ts'
 import { packageRoot, programName } from '../package-root.ts'
@@ -32,7 +32,7 @@ function writtenText(path: string): string {
 
 /** Whether it was made; false where something is there already. The configuration tells where everything is, so it is for its owner alone. */
 async function writeNew(path: string, text: Buffer): Promise<boolean> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeDirectories(dirname(path), 0o700)
   const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
     if (errorCode(error) === 'EEXIST') return undefined
     throw error
