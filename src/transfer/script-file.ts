@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { basename } from 'node:path'
-import { remexError } from '../core/errors.ts'
+import { RemexError, remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { quoteWord, quoteWords } from '../core/quote.ts'
 import type { TransferAccess } from './access.ts'
@@ -40,13 +41,18 @@ export async function sendScript(access: TransferAccess, localPath: string, { ot
 
 /** Removes what {@link sendScript} made. Never rejects: a host that is gone keeps it. */
 export async function removeScript(access: TransferAccess, directory: string): Promise<void> {
-  await access.run(['rm', '-rf', '--', directory], { signal: AbortSignal.timeout(5000) }).catch(() => undefined)
+  await bestEffort(access, ['rm', '-rf', '--', directory])
 }
 
+/** A name of our own, so that it can be removed even when the connection broke before the host could answer. */
 async function makeDirectory(access: TransferAccess, { otherUser, signal }: ScriptAudience): Promise<string> {
-  // mktemp makes a new directory of mode 0700: no link or directory that lies ready in /tmp can be meant.
-  const open = otherUser ? ' && chmod 711 "$d"' : ''
-  const made = await access.run(`d=$(mktemp -d "\${TMPDIR:-/tmp}/remex-XXXXXXXXXX")${open} && printf %s "$d"`, { signal })
+  const named = `d="\${TMPDIR:-/tmp}"/remex-${randomBytes(10).toString('hex')}`
+  // mkdir makes a new directory or none: no link or directory that lies ready in /tmp can be meant.
+  const making = access.run(`${named} && mkdir -m ${otherUser ? '711' : '700'} "$d" && printf %s "$d"`, { signal })
+  const made = await making.catch(async (error: unknown) => {
+    if (error instanceof RemexError && error.code === 'CONNECTION_LOST') await bestEffort(access, `${named}; rm -rf -- "$d"`)
+    throw error
+  })
   const directory = made.stdout.toString('utf8')
   if (made.exitCode === 0 && /^\/[^\n\0]+$/.test(directory)) return directory
   const said = printable(made.stderr.toString('utf8').trim()).slice(0, 200)
@@ -54,6 +60,10 @@ async function makeDirectory(access: TransferAccess, { otherUser, signal }: Scri
     hint: 'The script needs a writable /tmp, or TMPDIR set for the login, on the host.',
     vmId: access.vmId,
   })
+}
+
+async function bestEffort(access: TransferAccess, command: string | readonly string[]): Promise<void> {
+  await access.run(command, { signal: AbortSignal.timeout(5000) }).catch(() => undefined)
 }
 
 /** How a script is to be started. */

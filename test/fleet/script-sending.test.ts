@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { RemexError } from '../../src/core/errors.ts'
@@ -24,9 +25,12 @@ describe('sending a script', () => {
     expect(server.connections).toBe(2)
   })
 
-  it.concurrent('over a connection that breaks never counts as having run the script', async () => {
-    await using server = await faults.dropsAfterExecStarted()
+  it.concurrent('over a connection that breaks never counts as having run the script, and leaves nothing on the host', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'remex-home-'))
+    await using server = await faults.dropsAfterExecStarted({ env: { HOME: home, TMPDIR: home } })
     const { result } = await sent(server)
+    expect(await readdir(home)).toEqual([])
+    await rm(home, { recursive: true })
     expect(result).toMatchObject({ attempts: 1, ended: 'not_started', error: { code: 'CONNECTION_LOST', mayHaveRun: false } })
   })
 

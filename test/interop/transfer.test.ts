@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RemexError } from '../../src/core/errors.ts'
 import type { Host } from '../../src/fleet/host.ts'
@@ -159,8 +159,8 @@ describe.each(['internal', 'external'] as const)('with sshd and its %s SFTP serv
       await chmod(path, 0o644)
       return path
     }
-    /** Scripts lie in directories of this name while they run. */
-    const leftOver = async (): Promise<string> => (await host.run('ls -d "${TMPDIR:-/tmp}"/remex-??????????/ 2>/dev/null | while read -r d; do [ -O "$d" ] && echo "$d"; done')).stdout
+    /** Scripts lie in directories of this name while they run; a test user may have the uid of a former one. */
+    const leftOver = async (): Promise<string> => (await host.run(`find "\${TMPDIR:-/tmp}" -maxdepth 1 -name "remex-????????????????????" -user "$(id -u)" -newer ${there} 2>/dev/null`)).stdout
 
     it('gets its arguments, input, variables and directory, gives its exit status, and is removed', async () => {
       const path = await script('all.sh', '#!/bin/sh\nprintf "%s|" "$@"; pwd; echo "$V"; cat; echo err >&2; exit 7\n')
@@ -201,7 +201,8 @@ describe.each(['internal', 'external'] as const)('with sshd and its %s SFTP serv
       const result = await host.script(await script('kept.sh', '#!/bin/sh\necho "$0"\n'), { keep: true })
       const path = result.stdout.trim()
       expect((await host.run(['stat', '-c', '%a', path])).stdout).toBe('700\n')
-      await host.run(['rm', '-rf', '--', join(path, '..')])
+      expect(await leftOver()).toBe(`${dirname(path)}\n`)
+      await host.run(['rm', '-rf', '--', dirname(path)])
     })
 
     it('that is on the host already runs from there, by an absolute or a relative path, and stays', async () => {
