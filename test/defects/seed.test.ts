@@ -103,7 +103,7 @@ describe('unlike the original service,', () => {
     await using dropping = await faults.dropsAfterExecStarted()
     await using other = await fleetOf({ vm01: dropping }, { settings: { default_retry: 3 } })
     await failureOf(other.remex.host('vm01').run('echo once >> ran'))
-    expect(dropping.execs).toHaveLength(1)
+    expect(dropping.execs.filter((text) => text.includes('echo once'))).toHaveLength(1)
   })
 
   it('6: a lost connection is no exit status', async () => {
@@ -189,7 +189,7 @@ describe('unlike the original service,', () => {
     const local = join(here, 'where.txt')
     await writeFile(local, 'echo "$0 $1"; ls -ld "$(dirname "$0")" | cut -c1-10\n')
     const { stdout } = await fleet.remex.host('vm01').script(local, { args: ['a b'], interpreter: 'sh' })
-    expect(stdout).toMatch(/^\/.*\/remex-[^/]{10}\/where\.txt a b\ndrwx------\n$/)
+    expect(stdout).toMatch(/^\/.*\/remex-[0-9a-f]{20}\/where\.txt a b\ndrwx------\n$/)
     await expect(stat(dirname(stdout.split(' ')[0] ?? ''))).rejects.toThrow(/ENOENT/)
     await writeFile(join(server.home, 'relative.sh'), '#!/bin/sh\necho relative\n')
     await chmod(join(server.home, 'relative.sh'), 0o755)
