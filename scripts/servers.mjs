@@ -12,6 +12,7 @@ const PROGRAMS = {
   fish: 'fish',
   csh: 'csh',
   busybox: 'busybox',
+  sudo: 'sudo',
   tmux: 'tmux',
 }
 const POLICY = '/usr/sbin/policy-rc.d'

@@ -42,6 +42,12 @@ export class FakeClock implements Clock {
     })
   }
 
+  after(ms: number, wake: () => void): () => void {
+    const cancelled = new AbortController()
+    this.sleep(ms, cancelled.signal).then(wake, () => undefined)
+    return () => cancelled.abort()
+  }
+
   /**
    * Moves both times on by `ms`. Each sleeper that comes due on the way wakes at its own time, the earliest first and equal
    * ones in the order they fell asleep; what it does next has begun, and may have fallen asleep again, before the next one wakes.

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { ensurePrivateDir, syncDirectory, systemReason } from '../core/atomic-file.ts'
 import type { Clock } from '../core/clock.ts'
 import { remexError, RemexError } from '../core/errors.ts'
-import { withFileLock, type LockOptions } from '../core/file-lock.ts'
+import { withFileLock, type HeldLock, type LockOptions } from '../core/file-lock.ts'
 import { printable } from '../core/printable.ts'
 import { draft } from './draft.ts'
 import type { AuditFiles } from './files.ts'
@@ -39,6 +39,16 @@ export interface Batch {
   readonly durable: boolean
 }
 
+/** Where the appender gets its batches from, one after the other, while it holds the lock. */
+export interface BatchSource {
+  /** The records of the next write. Called when they are about to be written, so that all that waited goes along. */
+  take(): Batch
+  /** They are in the file, and on disk where the batch is durable: their places, in their order. */
+  written(positions: readonly Position[]): void
+  /** Whether another batch follows under the same lock. */
+  more(isWanted: () => boolean): Promise<boolean>
+}
+
 /** Adds records to the end of a log that other processes add to as well. One call of `append` at a time. */
 export class Appender {
   readonly #files: AuditFiles
@@ -55,13 +65,13 @@ export class Appender {
   }
 
   /**
-   * Takes the lock, asks `take` what is to be written, and resolves with the places of these records when they are in
-   * the file, and on disk where the batch is durable. All of them are written or none. Rejects with `AUDIT_UNAVAILABLE`; the next call starts afresh.
+   * Takes the lock and writes batches until the source has no more. Of a batch all records are written or none.
+   * Rejects with `AUDIT_UNAVAILABLE` when one could not be written; the next call starts afresh.
    */
-  async append(take: () => Batch): Promise<readonly Position[]> {
+  async append(source: BatchSource): Promise<void> {
     try {
       if (!this.#open) await ensurePrivateDir(this.#files.directory)
-      return await withFileLock(this.#files.lock, () => this.#appendUnderLock(take), this.#lockOptions)
+      await withFileLock(this.#files.lock, (lock) => this.#appendUnderLock(source, lock), this.#lockOptions)
     } catch (error) {
       await this.close().catch(() => undefined)
       throw unavailable(this.#files.log, error)
@@ -84,15 +94,24 @@ export class Appender {
     await file?.close()
   }
 
-  async #appendUnderLock(take: () => Batch): Promise<readonly Position[]> {
+  async #appendUnderLock(source: BatchSource, lock: HeldLock): Promise<void> {
+    const first = await this.#appendBatch(source, { withHead: true })
+    let last = first
+    while (await source.more(() => lock.isWanted())) last = await this.#appendBatch(source, { withHead: false })
+    // An older head is as good, for the log may be ahead of it; so one write of it serves all batches but the first.
+    if (last !== first) writeHead(this.#files.head, last)
+  }
+
+  async #appendBatch(source: BatchSource, { withHead }: { readonly withHead: boolean }): Promise<Head> {
     const log = await this.#opened()
     const place = await this.#place(log)
     const repairs = await this.#repair(log, place)
-    const { drafts, durable } = take()
+    const { drafts, durable } = source.take()
     const added = lines([...repairs, ...drafts], place)
-    await this.#write(log.file, place, { ...added, durable })
+    await this.#write(log.file, place, { ...added, durable, withHead })
     log.known = added.head
-    return added.positions.slice(repairs.length)
+    source.written(added.positions.slice(repairs.length))
+    return added.head
   }
 
   /** The log, opened anew where another file has its name by now. */
@@ -122,14 +141,14 @@ export class Appender {
   }
 
   /** On any failure the log is cut back to where it was, so that the chain stays whole. */
-  async #write(file: FileHandle, place: Place, { text, head, durable }: Addition & Pick<Batch, 'durable'>): Promise<void> {
+  async #write(file: FileHandle, place: Place, { text, head, durable, withHead }: Addition & Pick<Batch, 'durable'> & { readonly withHead: boolean }): Promise<void> {
     try {
       writeAll(file.fd, Buffer.from(text))
       if (durable) await file.datasync()
       this.#unsynced = !durable
       // A new file is on disk when its name is, and that of its directory.
       if (place.sizeBytes === 0) await this.#syncNames()
-      writeHead(this.#files.head, head)
+      if (withHead) writeHead(this.#files.head, head)
     } catch (error) {
       // Where even that fails, the next writer finds a torn line and repairs it.
       await file.truncate(place.sizeBytes).catch(() => undefined)

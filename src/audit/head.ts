@@ -1,4 +1,4 @@
-import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 import type { Position } from './line.ts'
 
 /** The last record that was written, and where it ends: what shows that records were removed from the end. */
@@ -53,7 +53,7 @@ export function writeHead(path: string, { seq, hash, sizeBytes }: Head): void {
   const file = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600)
   try {
     writeSync(file, `${text}\n`, 0)
-    ftruncateSync(file, HEAD_BYTES)
+    if (fstatSync(file).size !== HEAD_BYTES) ftruncateSync(file, HEAD_BYTES)
   } finally {
     closeSync(file)
   }

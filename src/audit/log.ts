@@ -2,7 +2,7 @@ import { userInfo } from 'node:os'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
-import { Appender, type Batch } from './appender.ts'
+import { Appender } from './appender.ts'
 import { draft, type DraftFields } from './draft.ts'
 import { auditFiles } from './files.ts'
 import type { Position } from './line.ts'
@@ -25,6 +25,7 @@ export type FinishFields = Pick<
   | 'error_code'
   | 'execution_time'
   | 'attempts'
+  | 'attempt_errors'
   | 'engine'
   | 'kex'
   | 'cipher'
@@ -70,6 +71,10 @@ interface Job {
 /** The most records of one write. */
 const MAX_BATCH = 256
 
+/** How long the lock is kept when nobody else wants it: taking it costs two changes of a directory, which wait for the disk. */
+const LINGER_MS = 10
+const TICK_MS = 2
+
 /** A finish is on disk after this long, if nothing comes that waits for the disk. */
 const SYNC_AFTER_MS = 1000
 
@@ -94,6 +99,7 @@ export class AuditLog {
   #writing: Promise<void> | undefined
   #closed = false
   #syncTimer: NodeJS.Timeout | undefined
+  #wake: () => void = () => undefined
 
   constructor({ directory, clock, lockTimeoutMs }: AuditOptions) {
     this.#clock = clock
@@ -138,6 +144,7 @@ export class AuditLog {
   async close(): Promise<void> {
     this.#closed = true
     clearTimeout(this.#syncTimer)
+    this.#wake()
     await this.#writing
     await this.#appender.sync().finally(() => this.#appender.close())
   }
@@ -151,6 +158,7 @@ export class AuditLog {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ draft: record, durable, resolve, reject })
       this.#writing ??= this.#writeAll()
+      this.#wake()
     })
   }
 
@@ -161,27 +169,45 @@ export class AuditLog {
   }
 
   async #writeAll(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#writeBatch()
+    while (this.#waiting.length > 0) await this.#writeSome()
     this.#writing = undefined
   }
 
-  /** Takes what has arrived once the lock is held, so that everything that waited for it goes along. */
-  async #writeBatch(): Promise<void> {
+  /** Writes batches under one hold of the lock. */
+  async #writeSome(): Promise<void> {
     const batch: Job[] = []
-    const take = (): Batch => {
-      batch.push(...this.#waiting.splice(0, MAX_BATCH))
-      const durable = batch.some((job) => job.durable)
-      if (!durable) this.#syncSoon()
-      return { drafts: batch.map((job) => job.draft), durable }
-    }
     try {
-      const positions = await this.#appender.append(take)
-      for (const position of positions) batch.shift()?.resolve(position)
+      await this.#appender.append({
+        take: () => {
+          batch.push(...this.#waiting.splice(0, MAX_BATCH))
+          const durable = batch.some((job) => job.durable)
+          if (!durable) this.#syncSoon()
+          return { drafts: batch.map((job) => job.draft), durable }
+        },
+        written: (positions) => {
+          for (const position of positions) batch.shift()?.resolve(position)
+        },
+        more: (isWanted) => this.#more(isWanted),
+      })
     } catch (error) {
       // Nothing was taken: all that waited for the lock waited in vain, and must not wait again.
       if (batch.length === 0) batch.push(...this.#waiting.splice(0))
       for (const job of batch) job.reject(error)
     }
+  }
+
+  /** Whether more is to be written before the lock is let go: what comes soon goes without taking it again. */
+  async #more(isWanted: () => boolean): Promise<boolean> {
+    for (let waitedMs = 0; waitedMs < LINGER_MS; waitedMs += TICK_MS) {
+      if (isWanted()) return false
+      if (this.#waiting.length > 0) return true
+      if (this.#closed) return false
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+        setTimeout(resolve, TICK_MS)
+      })
+    }
+    return this.#waiting.length > 0
   }
 }
 

@@ -41,6 +41,8 @@ export interface AuditRecord {
   readonly error_code?: string | null
   readonly execution_time?: number | null
   readonly attempts?: number
+  /** Error codes of the attempts that failed before the last. */
+  readonly attempt_errors?: readonly string[]
   readonly engine?: string | null
   readonly kex?: string | null
   readonly cipher?: string | null
@@ -95,6 +97,7 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   error_code: 'text',
   execution_time: 'number',
   attempts: 'number',
+  attempt_errors: 'texts',
   engine: 'text',
   kex: 'text',
   cipher: 'text',

@@ -8,6 +8,8 @@ export interface Clock {
   monotonicMs(): number
   /** Resolves after `ms`; rejects with the signal's reason when it aborts. `Infinity` waits for the signal alone. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Calls `wake` after `ms`, unless the function that it returns is called before. `Infinity`: never. */
+  after(ms: number, wake: () => void): () => void
 }
 
 /** The machine's own time. */
@@ -21,5 +23,10 @@ export const systemClock: Clock = {
     } catch (error) {
       throw signal?.aborted ? signal.reason : error
     }
+  },
+  after(ms, wake) {
+    if (ms === Infinity) return () => undefined
+    const timer = setTimeout(wake, ms)
+    return () => clearTimeout(timer)
   },
 }

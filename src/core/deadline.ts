@@ -16,17 +16,15 @@ export interface DeadlineOptions {
 /** A signal that aborts with the caller's, or with `TIMED_OUT` when the time has passed. Dispose it when the work is over. */
 export class Deadline implements Disposable {
   readonly signal: AbortSignal
-  readonly #over = new AbortController()
+  readonly #cancel: () => void
 
   constructor({ timeoutMs, clock, signal, what }: DeadlineOptions) {
     const late = new AbortController()
     this.signal = signal ? AbortSignal.any([signal, late.signal]) : late.signal
-    if (timeoutMs === Infinity) return
-    const passed = (): void => late.abort(remexError('TIMED_OUT', `${what} did not end within ${formatDurationMs(timeoutMs)}`))
-    clock.sleep(timeoutMs, this.#over.signal).then(passed, () => undefined)
+    this.#cancel = clock.after(timeoutMs, () => late.abort(remexError('TIMED_OUT', `${what} did not end within ${formatDurationMs(timeoutMs)}`)))
   }
 
   [Symbol.dispose](): void {
-    this.#over.abort()
+    this.#cancel()
   }
 }

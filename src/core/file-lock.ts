@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readlinkSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from './atomic-file.ts'
@@ -33,6 +33,12 @@ export class LockTimeoutError extends RemexError {
   }
 }
 
+/** A lock while it is held. */
+export interface HeldLock {
+  /** Whether another process, or another caller in this one, waits for it. Cheap enough to be asked often. */
+  isWanted(): boolean
+}
+
 /** A wish to hold one lock: it knows its path, when it gives up, and the name it would hold it under. */
 interface Claim {
   readonly path: string
@@ -57,23 +63,26 @@ const lines = new Map<string, Promise<void>>()
  * Rejects with what `work` rejects with, with {@link LockTimeoutError}, or with the system error of a path where no
  * link can be made (ENOENT, EACCES, EROFS, ENOSPC).
  */
-export async function withFileLock<T>(path: string, work: () => Promise<T>, options: LockOptions = {}): Promise<T> {
+export async function withFileLock<T>(path: string, work: (lock: HeldLock) => Promise<T>, options: LockOptions = {}): Promise<T> {
   const claim = claimOf(resolve(path), options.timeoutMs ?? 10_000)
-  const leaveLine = await joinLine(claim)
+  const line = await joinLine(claim)
   try {
-    return await whileHeld(claim, work)
+    return await whileHeld(claim, () => work({ isWanted: () => line.isLonger() || existsSync(wantedPath(claim.path)) }))
   } finally {
-    leaveLine()
+    line.leave()
   }
 }
+
+/** Lies there while a process waits for the lock. One that is left behind only makes holders let go sooner. */
+const wantedPath = (path: string): string => `${path}.wanted`
 
 function claimOf(path: string, timeoutMs: number): Claim {
   const target = formatOwner(ourselves(), randomBytes(6).toString('hex'))
   return { path, timeoutMs, deadlineMs: performance.now() + timeoutMs, target }
 }
 
-/** Waits until every earlier caller of this process is done. Returns what lets the next one in. */
-async function joinLine(claim: Claim): Promise<() => void> {
+/** Waits until every earlier caller of this process is done. `leave` lets the next one in. */
+async function joinLine(claim: Claim): Promise<{ readonly leave: () => void; readonly isLonger: () => boolean }> {
   const previous = lines.get(claim.path)
   const turn: { end: () => void } = { end: () => undefined }
   const ours = new Promise<void>((end) => {
@@ -82,7 +91,7 @@ async function joinLine(claim: Claim): Promise<() => void> {
   const last = previous ? previous.then(() => ours) : ours
   lines.set(claim.path, last)
   void last.then(() => lines.get(claim.path) === last && lines.delete(claim.path))
-  if (!previous || (await settledInTime(previous, claim.deadlineMs))) return turn.end
+  if (!previous || (await settledInTime(previous, claim.deadlineMs))) return { leave: turn.end, isLonger: () => lines.get(claim.path) !== last }
   turn.end()
   throw new LockTimeoutError(claim.path, claim.timeoutMs, ourselves())
 }
@@ -105,6 +114,7 @@ async function whileHeld<T>(claim: Claim, work: () => Promise<T>): Promise<T> {
 }
 
 async function take(claim: Claim): Promise<void> {
+  let waited = false
   for (let pauseMs = 1; !linked(claim); pauseMs = Math.min(pauseMs * 1.5, 13)) {
     const holder = holderOf(claim.path)
     if (holder?.owner && isGone(holder.owner)) {
@@ -113,8 +123,12 @@ async function take(claim: Claim): Promise<void> {
     }
     if (performance.now() >= claim.deadlineMs) throw new LockTimeoutError(claim.path, claim.timeoutMs, holder?.owner)
     // Jitter keeps waiters from knocking in step; growth keeps many of them from taking the processor.
-    if (holder) await delay(pauseMs * (0.5 + Math.random()))
+    if (!holder) continue
+    waited = true
+    writeFileSync(wantedPath(claim.path), '', { flag: 'a', mode: 0o600 })
+    await delay(pauseMs * (0.5 + Math.random()))
   }
+  if (waited) rmSync(wantedPath(claim.path), { force: true })
 }
 
 /**

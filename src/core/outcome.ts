@@ -49,6 +49,8 @@ export interface RunFacts {
   readonly timestamp: string
   /** Attempts to connect and start, 1 or more; 0 when it was refused before the first. */
   readonly attempts: number
+  /** The codes of the attempts that failed before the last; mostly empty. */
+  readonly failures: readonly string[]
   /** The SSH engine that served it; null when there was no connection. */
   readonly engine: string | null
   /** Null unless a deadline or a cancel had to end it. */
@@ -76,6 +78,7 @@ export class RunResult implements RunFacts {
   declare readonly executionTime: number
   declare readonly timestamp: string
   declare readonly attempts: number
+  declare readonly failures: readonly string[]
   declare readonly engine: string | null
   declare readonly killed: KillVerdict | null
   declare readonly error: RemexError | null

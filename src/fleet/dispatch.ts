@@ -266,7 +266,7 @@ function notStarted(about: About, error: RemexError, now: number): RunResult {
   return new RunResult({ ...about, ...neverRan(error, now) })
 }
 
-function neverRan(error: RemexError, now: number): Omit<SessionReport, 'connection' | 'failures'> {
+function neverRan(error: RemexError, now: number): Omit<SessionReport, 'connection'> {
   return {
     ended: error.mayHaveRun ? 'lost' : 'not_started',
     exitCode: null,
@@ -280,6 +280,7 @@ function neverRan(error: RemexError, now: number): Omit<SessionReport, 'connecti
     executionTime: 0,
     timestamp: new Date(now).toISOString(),
     attempts: 0,
+    failures: [],
     engine: null,
     killed: null,
     error,

@@ -60,6 +60,7 @@ export function runFinish(result: RunResult, connection: ConnectionInfo | undefi
     error_code: result.error?.code ?? null,
     execution_time: result.executionTime,
     attempts: result.attempts,
+    ...(result.failures.length > 0 ? { attempt_errors: result.failures } : {}),
     ...connectionFields(connection),
     stdout_bytes: result.stdoutBytes,
     stderr_bytes: result.stderrBytes,

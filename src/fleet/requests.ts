@@ -48,7 +48,7 @@ export interface ScriptOptions extends RunOptions {
 export interface TransferOptions {
   /** Permission bits of the result. Default: those of the source. */
   readonly mode?: number
-  /** Limit for the whole transfer, connecting excluded. Default: `none`. */
+  /** Limit for the whole transfer, connecting and repeats included. Default: `none`. */
   readonly timeout?: Duration
   /** How often to try. Default: `default_retry`, 3. */
   readonly retries?: number

@@ -191,11 +191,11 @@ function sudoFailure(mark: StartedMark, { invocation: { sudoUser }, context: { v
 /** The deadline and the cancel of one attempt: whichever comes first is the cause, and stays it. Connecting is not in its time. */
 class StopWatch {
   readonly reached: Promise<'timed_out' | 'cancelled'>
-  readonly #over = new AbortController()
   readonly #invocation: Invocation
   readonly #clock: Clock
+  readonly #cancelled = (): void => this.#reach('cancelled')
   #reach: (cause: 'timed_out' | 'cancelled') => void = () => undefined
-  #started = false
+  #stopTimer: (() => void) | undefined
 
   constructor(invocation: Invocation, clock: Clock) {
     this.#invocation = invocation
@@ -203,16 +203,17 @@ class StopWatch {
     this.reached = new Promise((resolve) => (this.#reach = resolve))
   }
 
+  /** May be called again, when the first server refused. */
   start(): void {
-    if (this.#started) return
-    this.#started = true
+    if (this.#stopTimer) return
     const { timeoutMs, signal } = this.#invocation
-    if (signal?.aborted) this.#reach('cancelled')
-    signal?.addEventListener('abort', () => this.#reach('cancelled'), { once: true, signal: this.#over.signal })
-    if (timeoutMs !== Infinity) this.#clock.sleep(timeoutMs, this.#over.signal).then(() => this.#reach('timed_out'), () => undefined)
+    if (signal?.aborted) this.#cancelled()
+    signal?.addEventListener('abort', this.#cancelled, { once: true })
+    this.#stopTimer = this.#clock.after(timeoutMs, () => this.#reach('timed_out'))
   }
 
   clear(): void {
-    this.#over.abort()
+    this.#stopTimer?.()
+    this.#invocation.signal?.removeEventListener('abort', this.#cancelled)
   }
 }

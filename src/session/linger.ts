@@ -20,11 +20,11 @@ export interface Flow {
 /** Whether `output` came to its end; false when it was given up because something else holds it open. */
 export async function outputEnds(output: Promise<void>, { clock, flow }: { clock: Clock; flow: Flow }): Promise<boolean> {
   const before = flow.bytes
-  const over = new AbortController()
-  const done = output.then(() => true).finally(() => over.abort())
+  const done = output.then(() => true)
   for (let waitedMs = 0, last = before; ; last = flow.bytes) {
-    const tick = clock.sleep(TICK_MS, over.signal).then(() => false, () => true)
-    if (await Promise.race([done, tick])) return done
+    let cancel: () => void = () => undefined
+    const tick = new Promise<false>((resolve) => (cancel = clock.after(TICK_MS, () => resolve(false))))
+    if (await Promise.race([done, tick]).finally(() => cancel())) return true
     if (flow.held) continue
     waitedMs += TICK_MS
     const backlog = flow.bytes !== last && flow.bytes - before <= BACKLOG_BYTES

@@ -16,8 +16,6 @@ import { withRetries } from './retry.ts'
 export interface SessionReport extends Omit<RunFacts, 'runId' | 'vmId' | 'user' | 'operation' | 'command'> {
   /** The connection that served the last attempt; undefined where there was none. */
   readonly connection: ConnectionInfo | undefined
-  /** The codes of the attempts that failed before the last. */
-  readonly failures: readonly string[]
 }
 
 interface Attempt {

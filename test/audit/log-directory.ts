@@ -1,8 +1,10 @@
+import { readdirSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openAudit, type AuditLog, type BeginFields, type FinishFields } from '../../src/audit/log.ts'
 import { systemClock } from '../../src/core/clock.ts'
+import { until } from '../../testkit/until.ts'
 
 /** What most tests record. */
 export const BEGIN: BeginFields = {
@@ -48,6 +50,8 @@ export interface LogDirectory {
   write(lines: readonly string[]): Promise<void>
   /** The records as `JSON.parse` gives them. */
   records(): Promise<Record<string, unknown>[]>
+  /** Waits until no writer holds the lock. */
+  free(): Promise<void>
   remove(): Promise<void>
 }
 
@@ -73,6 +77,9 @@ export async function logDirectory(): Promise<LogDirectory> {
     },
     write: (all) => writeFile(log, all.map((line) => `${line}\n`).join('')),
     records: async () => (await lines()).map((line): Record<string, unknown> => JSON.parse(line)),
+    async free() {
+      await until(() => !readdirSync(directory).includes('audit.lock'), { what: 'the lock to be free' })
+    },
     remove: () => rm(parent, { recursive: true }),
   }
 }

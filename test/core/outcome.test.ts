@@ -20,6 +20,7 @@ const FACTS: RunFacts = {
   executionTime: 0.043,
   timestamp: '2026-01-31T12:00:00.000Z',
   attempts: 1,
+  failures: [],
   engine: 'ssh2',
   killed: null,
   error: null,

@@ -92,7 +92,8 @@ describe('a server that', () => {
   ])('%s is tried again, as often as was asked for', async (_does, start) => {
     await using server = await start()
     const { result } = await runOn(server, { retries: 2, timeout: '20s' }, { connect_timeout: '500ms' })
-    expect(result).toMatchObject({ attempts: 2, ended: 'not_started' })
+    expect(result).toMatchObject({ attempts: 2, ended: 'not_started', failures: [result.error?.code] })
+    expect((await fleet.records()).at(-1)).toMatchObject({ event: 'finish', attempts: 2, attempt_errors: [result.error?.code] })
     expect(server.connections).toBe(2)
   })
 

@@ -101,7 +101,7 @@ describe('the connection pool', () => {
     const pool = new ConnectionPool(2)
     for (const key of ['a', 'b', 'c']) {
       const { held } = await pool.open(server.request(key))
-      const channel = held as Awaited<ReturnType<Server['open']>>
+      const channel = held
       channel.end()
       await channel.closed
     }

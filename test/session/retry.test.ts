@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
+import type { Clock } from '../../src/core/clock.ts'
 import { remexError, type ErrorCode, type RemexError } from '../../src/core/errors.ts'
 import { withRetries } from '../../src/session/retry.ts'
 
 /** A clock whose sleeps pass at once and are remembered. */
-function quickClock(): { now(): number; monotonicMs(): number; sleep(ms: number): Promise<void>; readonly slept: number[] } {
+function quickClock(): Clock & { readonly slept: number[] } {
   const slept: number[] = []
   const total = (): number => slept.reduce((sum, ms) => sum + ms, 0)
-  return { slept, now: total, monotonicMs: total, sleep: (ms) => (slept.push(ms), Promise.resolve()) }
+  return { slept, now: total, monotonicMs: total, sleep: (ms) => (slept.push(ms), Promise.resolve()), after: () => () => undefined }
 }
 
 const failing = (code: ErrorCode): (() => Promise<RemexError>) => () => Promise.resolve(remexError(code, code))
