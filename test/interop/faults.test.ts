@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RemexError } from '../../src/core/errors.ts'
+import type { AuditRecord } from '../../src/audit/record.ts'
 import type { RunResult } from '../../src/core/outcome.ts'
 import type { GroupRunOptions } from '../../src/fleet/group.ts'
 import * as faults from '../../testkit/fault-servers.ts'
@@ -39,9 +40,11 @@ const FAULTS: readonly (readonly [string, () => Promise<Members[string] & AsyncD
 const SETTINGS = { connect_timeout: '3s', keepalive_interval: '1s' }
 
 /** The only result, also where the run has none: then that of the error. */
-async function runOn(member: Members[string], options: GroupRunOptions = {}, settings = {}): Promise<{ result: RunResult; error: RemexError | null }> {
+async function runOn(member: Members[string], options: GroupRunOptions = {}, settings = {}): Promise<{ result: RunResult; error: RemexError | null; record: AuditRecord | undefined }> {
   await using fleet = await fleetOf({ vm01: member }, { settings: { ...SETTINGS, ...settings } })
-  for await (const result of fleet.remex.hosts('vm01').run('echo up', { timeout: '1s', ...options })) return { result, error: result.error }
+  for await (const result of fleet.remex.hosts('vm01').run('echo up', { timeout: '1s', ...options })) {
+    return { result, error: result.error, record: (await fleet.records()).at(-1) }
+  }
   throw new Error('there is no result')
 }
 
@@ -91,9 +94,9 @@ describe('a server that', () => {
     ['accepts and says nothing', faults.silentAfterAccept],
   ])('%s is tried again, as often as was asked for', async (_does, start) => {
     await using server = await start()
-    const { result } = await runOn(server, { retries: 2, timeout: '20s' }, { connect_timeout: '500ms' })
+    const { result, record } = await runOn(server, { retries: 2, timeout: '20s' }, { connect_timeout: '500ms' })
     expect(result).toMatchObject({ attempts: 2, ended: 'not_started', failures: [result.error?.code] })
-    expect((await fleet.records()).at(-1)).toMatchObject({ event: 'finish', attempts: 2, attempt_errors: [result.error?.code] })
+    expect(record).toMatchObject({ event: 'finish', attempts: 2, attempt_errors: [result.error?.code] })
     expect(server.connections).toBe(2)
   })
 
