@@ -19,7 +19,9 @@ export const warmRow: Entry = {
       id: 'warm',
       title: 'Run `true` on an open connection: the library against a whole `ssh` process through ControlMaster',
       unit: 'ms',
-      rounds: 40,
+      // An open connection is a process that has been running for a while: its code is compiled by then.
+      warmUps: 60,
+      rounds: 60,
       goal: { contender: 'remex library', of: 'ratio', atMost: 0.35 },
       contenders: [
         { name: 'ssh through ControlMaster', run: async () => (await wholeProcess({ argv: [ssh, '-S', socket, ...options, 'true'] })).wallMs },
@@ -49,7 +51,8 @@ export const rateRow: Entry = {
       id: 'rate',
       title: `Run \`true\`, ${AT_ONCE} at a time on one connection, audit log on: against bare ssh2 without any of it`,
       unit: 'runs/s',
-      rounds: 9,
+      warmUps: 3,
+      rounds: 11,
       goal: { contender: 'remex library', of: 'ratio', atLeast: 0.9 },
       contenders: [
         { name: 'bare ssh2', run: () => rate(() => bare.run('true')) },
