@@ -143,19 +143,25 @@ export async function ensurePrivateDir(path: string): Promise<void> {
  * Not by mkdir's own `recursive`: in Node 20 that never comes back where a parent is there and takes no entries, as in /proc.
  */
 export async function makeDirectories(path: string, mode: number): Promise<void> {
+  const error = await mkdirError(path, mode)
+  const parent = dirname(path)
+  if (error === undefined) return
+  if (errorCode(error) !== 'ENOENT' || parent === path) throw error
+  await makeDirectories(parent, mode)
+  // The parent is there now: what still says that it is not takes no entries.
+  const last = await mkdirError(path, mode)
+  if (last !== undefined) throw last
+}
+
+/** Undefined where the directory was made or is there, perhaps by another process a moment ago. */
+async function mkdirError(path: string, mode: number): Promise<Error | undefined> {
   try {
     await mkdir(path, { mode })
   } catch (error) {
-    const code = errorCode(error)
-    const parent = dirname(path)
-    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
-    if (code !== 'ENOENT' || parent === path || (await isThere(parent))) throw error
-    await makeDirectories(parent, mode)
-    await makeDirectories(path, mode)
+    if (errorCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return undefined
+    return error instanceof Error ? error : new Error(String(error))
   }
 }
-
-const isThere = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
 
 async function refuseOpenDirectory(path: string): Promise<void> {
   const { mode } = await stat(path).catch((error: unknown) => {

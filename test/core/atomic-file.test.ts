@@ -222,6 +222,16 @@ describe('permission bits', () => {
 })
 
 describe('making directories', () => {
+  it('is done by many at once, whoever comes first', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'remex-dirs-'))
+    for (let round = 0; round < 50; round++) {
+      const path = join(folder, String(round), 'a', 'b', 'c')
+      await Promise.all(Array.from({ length: 8 }, () => ensurePrivateDir(path)))
+    }
+    await rm(folder, { recursive: true })
+  })
+
+
   it('ends where a parent is there and takes no entries, as /proc', async () => {
     await expect(ensurePrivateDir('/proc/nope/audit')).rejects.toMatchObject({ code: expect.stringMatching(/LOCAL_NOT_FOUND|PERMISSION_DENIED/) })
   })
