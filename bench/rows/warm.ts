@@ -51,7 +51,7 @@ export const rateRow: Entry = {
       id: 'rate',
       title: `Run \`true\`, ${AT_ONCE} at a time on one connection, audit log on: against bare ssh2 without any of it`,
       unit: 'runs/s',
-      warmUps: 3,
+      warmUps: 6,
       rounds: 11,
       goal: { contender: 'remex library', of: 'ratio', atLeast: 0.9 },
       contenders: [

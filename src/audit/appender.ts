@@ -103,8 +103,9 @@ export class Appender {
   }
 
   async #appendBatch(source: BatchSource, { withHead }: { readonly withHead: boolean }): Promise<Head> {
-    const log = await this.#opened()
-    const place = await this.#place(log)
+    const now = statSync(this.#files.log, { throwIfNoEntry: false })
+    const log = await this.#opened(now?.ino)
+    const place = log.known && log.known.sizeBytes === now?.size ? undisturbed(log.known) : await this.#place(log)
     const repairs = await this.#repair(log, place)
     const { drafts, durable } = source.take()
     const added = lines([...repairs, ...drafts], place)
@@ -114,9 +115,9 @@ export class Appender {
     return added.head
   }
 
-  /** The log, opened anew where another file has its name by now. */
-  async #opened(): Promise<OpenLog> {
-    if (this.#open && inodeOf(this.#files.log) === this.#open.inode) return this.#open
+  /** The log, opened anew where another file than that of this inode was open. */
+  async #opened(inode: number | undefined): Promise<OpenLog> {
+    if (this.#open && inode === this.#open.inode) return this.#open
     await this.close()
     const file = await open(this.#files.log, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
     const stats = await file.stat()
@@ -125,8 +126,9 @@ export class Appender {
     return this.#open
   }
 
-  async #place({ file, known }: OpenLog): Promise<Place> {
-    const place = await findPlace(file, known && known.sizeBytes === sizeOf(this.#files.log) ? known : readHead(this.#files.head))
+  /** Where the next record goes, when others have written, or nobody knows. */
+  async #place({ file }: OpenLog): Promise<Place> {
+    const place = await findPlace(file, readHead(this.#files.head))
     if (place) return place
     throw new Error('its last lines are not records of Remex; look at it, then move it away')
   }
@@ -181,12 +183,9 @@ function writeAll(fd: number, bytes: Buffer): void {
   for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written)
 }
 
-function inodeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.ino
-}
-
-function sizeOf(path: string): number | undefined {
-  return statSync(path, { throwIfNoEntry: false })?.size
+/** Nobody has written since we did. */
+function undisturbed({ seq, hash, sizeBytes }: Head): Place {
+  return { last: { seq, hash }, sizeBytes, tornBytes: 0, faults: [] }
 }
 
 function unavailable(path: string, error: unknown): RemexError {

@@ -100,6 +100,7 @@ export class AuditLog {
   #closed = false
   #syncTimer: NodeJS.Timeout | undefined
   #wake: () => void = () => undefined
+  #askedMs = 0
 
   constructor({ directory, clock, lockTimeoutMs }: AuditOptions) {
     this.#clock = clock
@@ -196,10 +197,18 @@ export class AuditLog {
     }
   }
 
+  /** Asking whether the lock is wanted costs a look at the disk, which not every batch need pay. */
+  #isTimeToAsk(): boolean {
+    const nowMs = performance.now()
+    if (nowMs - this.#askedMs < TICK_MS) return false
+    this.#askedMs = nowMs
+    return true
+  }
+
   /** Whether more is to be written before the lock is let go: what comes soon goes without taking it again. */
   async #more(isWanted: () => boolean): Promise<boolean> {
     for (let waitedMs = 0; waitedMs < LINGER_MS; waitedMs += TICK_MS) {
-      if (isWanted()) return false
+      if (this.#isTimeToAsk() && isWanted()) return false
       if (this.#waiting.length > 0) return true
       if (this.#closed) return false
       await new Promise<void>((resolve) => {
