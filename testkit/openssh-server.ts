@@ -36,6 +36,8 @@ export interface OpensshServer extends TestHost {
   readonly privateKeyPath: string
   /** `knownHosts` as a file, for `-o UserKnownHostsFile=`. */
   readonly knownHostsPath: string
+  /** Whether it can serve a pty: an sshd that is not root cannot hand one over, and ends the connection. */
+  readonly givesTerminals: boolean
   /** Process id of the sshd that listens. */
   readonly pid: number
   /** What sshd has logged so far. */
@@ -97,7 +99,7 @@ async function start(plan: Plan): Promise<OpensshServer> {
   return {
     address: '127.0.0.1', port: daemon.port, pid: daemon.pid, login, hostKeys, knownHosts, knownHostsPath,
     privateKey: place.client.privateKey, privateKeyPath: place.clientKeyPath,
-    log: () => daemon.log(), testUser, authorize, close, [Symbol.asyncDispose]: close,
+    givesTerminals: process.getuid?.() === 0, log: () => daemon.log(), testUser, authorize, close, [Symbol.asyncDispose]: close,
   }
 }
 
