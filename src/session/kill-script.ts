@@ -21,6 +21,8 @@ export function killScript(runId: string, graceMs: number): string {
  * pid than its parent. A tree that forks all the time would give every pass something new.
  */
 const PASSES = 3
+/** A tree that has grown by so many since it was told to end is not ending: it gets no more grace. */
+const GROWTH = 32
 /** How often KILL is repeated for trees that fork while they are being ended. */
 const KILL_ROUNDS = 40
 
@@ -66,10 +68,12 @@ send() {
 now() { read -r up rest < /proc/uptime; up=\${up%.*}\${up#*.}; }
 scan
 send TERM; send CONT
+set -- $live; most=$(($#+${GROWTH}))
 now; end=$((up+@GRACE@))
 while [ "$live" != ' ' ] && [ $up -lt $end ]; do
   sleep 0.05 2>/dev/null || sleep 1
   scan; now
+  set -- $live; [ $# -le $most ] || break
 done
 n=0
 while [ "$live" != ' ' ] && [ $n -lt ${KILL_ROUNDS} ]; do

@@ -149,7 +149,8 @@ function hinted(cause: unknown, hint: string | undefined): { cause: unknown; hin
 function closedError(standing: Standing, cause: unknown): RemexError {
   const { peer, phase, transcript } = standing
   if (phase === 'dial') return peerError('UNREACHABLE', peer, 'no connection could be made', { cause })
-  if (phase !== 'identification') return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`, { cause })
+  // A name that breaks off is that of an SSH server.
+  if (phase !== 'identification' || /^SSH-[^\r\n]*$/.test(transcript.greeting)) return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`, { cause })
   // sshd says these lines, or nothing, to whom it has no room for (MaxStartups, PerSourcePenalties, PerSourceMaxStartups).
   const isSshd = transcript.isEmpty || /^(Exceeded MaxStartups|Not allowed at this time)/.test(transcript.greeting)
   if (!isSshd) return notSshError(standing, cause)
