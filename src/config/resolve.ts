@@ -61,6 +61,7 @@ function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
     connectTimeoutMs: durationMs(raw.connect_timeout, 10),
     keepaliveIntervalMs: durationMs(raw.keepalive_interval, 15),
     maxOutputBytes: raw.max_output_bytes ?? 10 * 1024 * 1024,
+    maxRunOutputBytes: raw.max_run_output_bytes ?? 1024 * 1024 * 1024,
     knownHostsPaths: asList(raw.known_hosts_path ?? [`${state}/known_hosts`, '~/.ssh/known_hosts']).map((path) => pathOf(path, around)),
     auditPath: pathOf(raw.audit_log_path ?? `${state}/audit`, around),
     engine: raw.engine ?? 'auto',

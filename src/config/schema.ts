@@ -119,6 +119,7 @@ export const settingsSchema = z.strictObject(
     keepalive_interval: z.optional(duration()),
     // Beyond 256 MiB the text of a result would not fit into one string of JavaScript.
     max_output_bytes: z.optional(integer(0, 268_435_456)),
+    max_run_output_bytes: z.optional(integer(1, 1_099_511_627_776)),
     known_hosts_path: z.optional(oneOrMore(path(), 'a path or a list of paths')),
     audit_log_destination: z.optional(z.literal('file', 'file; other destinations of the audit log are not in this version')),
     audit_log_path: z.optional(path()),
@@ -133,7 +134,9 @@ const pattern = list(patternWord, 'a list of words').check(
   z.refine((words: readonly string[]) => !words.slice(0, -1).includes('**'), '"**" as the last word only'),
 )
 
-const operation = z.enum(['run', 'script', 'upload', 'download'], 'run, script, upload or download')
+/** What a rule of the policy can be about. */
+const OPERATIONS = ['run', 'script', 'upload', 'download', 'host_check', 'run_list', 'run_attach', 'run_cancel', 'run_prune'] as const
+const operation = z.enum(OPERATIONS, `one of ${OPERATIONS.join(', ')}`)
 
 const rule = z.strictObject(
   {

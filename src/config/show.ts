@@ -40,6 +40,7 @@ function showSettings(settings: Settings): Record<string, unknown> {
     connect_timeout: formatDurationMs(settings.connectTimeoutMs),
     keepalive_interval: formatDurationMs(settings.keepaliveIntervalMs),
     max_output_bytes: settings.maxOutputBytes,
+    max_run_output_bytes: settings.maxRunOutputBytes,
     known_hosts_path: settings.knownHostsPaths,
     audit_log_destination: 'file',
     audit_log_path: settings.auditPath,

@@ -48,6 +48,8 @@ export interface Settings {
   readonly connectTimeoutMs: number
   readonly keepaliveIntervalMs: number
   readonly maxOutputBytes: number
+  /** The most bytes that each stream of a durable run may have on its host. From `max_run_output_bytes`. */
+  readonly maxRunOutputBytes: number
   /** The first is the one that is written to. */
   readonly knownHostsPaths: readonly string[]
   /** Directory. From `audit_log_path`. */

@@ -208,7 +208,7 @@ describe('an error of policy', () => {
     [
       'refuses an unknown operation',
       inRule('operations: [execute]'),
-      'policy.rules[0].operations[0]: expected run, script, upload or download',
+      'policy.rules[0].operations[0]: expected one of run, script, upload, download',
     ],
     [
       'refuses a command that is one text',

@@ -162,6 +162,7 @@ describe('defaults', () => {
       connectTimeoutMs: 10_000,
       keepaliveIntervalMs: 15_000,
       maxOutputBytes: 10_485_760,
+      maxRunOutputBytes: 1_073_741_824,
       knownHostsPaths: [join(state, 'known_hosts'), join(root, 'home/.ssh/known_hosts')],
       auditPath: join(state, 'audit'),
       engine: 'auto',
