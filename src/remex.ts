@@ -1,6 +1,8 @@
 import { homedir, userInfo } from 'node:os'
+import { join } from 'node:path'
 import { openAudit, type AuditLog } from './audit/log.ts'
 import { loadConfig } from './config/load.ts'
+import { stateDir } from './config/paths.ts'
 import type { Config } from './config/types.ts'
 import { systemClock } from './core/clock.ts'
 import { remexError, type RemexError } from './core/errors.ts'
@@ -9,7 +11,9 @@ import { HostTrust } from './enrol/host-trust.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
 import { HostGroup } from './fleet/group.ts'
 import { Host } from './fleet/host.ts'
+import { RunRegistry } from './fleet/registry.ts'
 import { selectHosts } from './fleet/roster.ts'
+import { Runs } from './fleet/runs.ts'
 import { Governor } from './session/governor.ts'
 import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
@@ -36,6 +40,8 @@ export class Remex implements AsyncDisposable {
   readonly user: string
   /** Host keys: what hosts show, whom we trust. */
   readonly trust: HostTrust
+  /** Durable runs: what the hosts and our own notes know of them. */
+  readonly runs: Runs
   readonly #pool: ConnectionPool
   readonly #dispatcher: Dispatcher
   readonly #audit: () => Promise<AuditLog>
@@ -52,7 +58,10 @@ export class Remex implements AsyncDisposable {
     const { hosts, settings } = config
     const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
     const shared = { config, audit: this.#audit, user: this.user }
-    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions })
+    const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
+    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry })
+    const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
+    this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })
     this.trust = new HostTrust({ ...shared, engine })
   }
 

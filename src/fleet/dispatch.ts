@@ -9,15 +9,22 @@ import { TransferResult } from '../core/transfer-result.ts'
 import { decide } from '../policy/decide.ts'
 import type { SessionRuntime } from '../session/connect.ts'
 import { withRetries } from '../session/retry.ts'
+import { DurableRuns, refuseUndurable, type Following } from '../session/durable/durable.ts'
+import type { RunFactsOnHost } from '../session/durable/facts.ts'
+import type { Invocation } from '../session/invocation.ts'
 import { Session, type SessionReport } from '../session/session.ts'
 import { download } from '../transfer/download.ts'
 import { removeScript, scriptText, sendScript } from '../transfer/script-file.ts'
 import { upload } from '../transfer/upload.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import { transferAccess } from './access.ts'
-import { decideOptions, type DecidedOptions } from './invocation.ts'
+import { decideOptions, isDurable, type DecidedOptions } from './invocation.ts'
+import { BEGINNING, identityOf, isOver } from './durable-end.ts'
+import { neverRan, notStarted } from './never-ran.ts'
 import { checkFinish, describe, errorFinish, runFinish, transferFinish, type Description } from './record.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
+import type { RunRegistry } from './registry.ts'
+import { StartResult } from './start-result.ts'
 import { matchesTarget, usableHost } from './roster.ts'
 import { decideTransfer, transferReport, type TransferAttempt } from './transfer-report.ts'
 
@@ -27,6 +34,8 @@ export interface DispatchRuntime {
   readonly sessions: SessionRuntime
   /** Opened at its first use. Rejects with `AUDIT_UNAVAILABLE`. */
   readonly audit: () => Promise<AuditLog>
+  /** Our notes of durable runs. */
+  readonly registry: RunRegistry
   /** Who asks. */
   readonly user: string
   /** The operating system's user. */
@@ -35,6 +44,16 @@ export interface DispatchRuntime {
 
 /** A live listener that never returns must not hold up the end of everything. */
 const SETTLE_MS = 5000
+
+/** A request and how people read it. */
+interface Asked<R extends RunRequest | ScriptRequest = RunRequest | ScriptRequest> {
+  readonly request: R
+  readonly shown: string
+  /** What is run, where its text does not tell. */
+  readonly identity?: string
+  /** The run was there already: what was sent for it is not needed. */
+  readonly unused?: () => Promise<void>
+}
 
 interface Gate<R> {
   readonly description: Description
@@ -65,13 +84,15 @@ export class Dispatcher {
     const description = describe(request)
     return this.#runLike(vmId, description, request, (session, runId) => {
       const { settings } = this.#runtime.config
-      return session.run({ runId, text: description.command ?? '', ...decideOptions(request.options, session.host, settings) })
+      const invocation = { runId, text: description.command ?? '', ...decideOptions(request.options, session.host, settings) }
+      return this.#execute(session, invocation, { request, shown: description.command ?? '' })
     })
   }
 
   /** Runs a script on one host: sends it, unless it is there already, and removes it afterwards. Rejects as `run` does. */
   async script(vmId: string, request: ScriptRequest): Promise<RunResult> {
-    return this.#runLike(vmId, describe(request), request, (session, runId) => this.#runScript(session, runId, request))
+    const description = describe(request)
+    return this.#runLike(vmId, description, request, (session, runId) => this.#runScript(session, runId, { request, shown: description.command ?? '' }))
   }
 
   /** Sends or fetches a file. The receipt, or why there is none, is in the result; rejects as `run` does. */
@@ -89,6 +110,97 @@ export class Dispatcher {
       perform: async (session) => {
         const { outcome, attempts } = await this.#attemptTransfer(session, request)
         return report(outcome, attempts, session.connection)
+      },
+    })
+  }
+
+  /** Starts a durable command and comes back as soon as the host has begun it. Rejects as `run` does. */
+  async start(vmId: string, request: RunRequest | ScriptRequest): Promise<StartResult> {
+    const description = describe(request)
+    isDurable(request.options)
+    const { sessions, config } = this.#runtime
+    const runId = request.options.runId ?? newRunId(sessions.clock.now())
+    return this.#through(vmId, {
+      description,
+      runId,
+      finish: ({ error }) => (error ? errorFinish(error, undefined) : { status: 'success', ended: null }),
+      failed: (error, result) => result ?? new StartResult({ vmId, runId, started: false, error }),
+      perform: async (session) => {
+        const [decided, shown] = [decideOptions(request.options, session.host, config.settings), description.command ?? '']
+        refuseUndurable({ ...decided, runId, text: shown })
+        await this.#note(session, runId, { request, shown })
+        const { text, identity, unused } = request.operation === 'run' ? { text: shown } : await this.#scriptLeft(session, decided, request)
+        const invocation = { ...decided, runId, text }
+        const { isNew } = await new DurableRuns(session, sessions.clock).start(invocation, { shown, identity, mostBytes: config.settings.maxRunOutputBytes })
+        if (!isNew) await unused?.()
+        return new StartResult({ vmId, runId, started: isNew, error: null })
+      },
+    })
+  }
+
+  /** Text that runs a script which was sent and which its own shell removes. */
+  async #scriptLeft(session: Session, { sudoUser, signal }: DecidedOptions, { path, options }: ScriptRequest): Promise<{ text: string; identity?: string; unused?: () => Promise<void> }> {
+    const call = { args: options.args ?? [], interpreter: options.interpreter }
+    if (options.remote) return { text: scriptText({ ...call, path, removeAfter: undefined }) }
+    const access = transferAccess(session, this.#runtime.sessions.clock)
+    const otherUser = sudoUser !== undefined && sudoUser !== 'root'
+    const file = await sendScript(access, path, { otherUser, signal })
+    const text = scriptText({ ...call, path: file.path, removeAfter: options.keep || otherUser ? undefined : file.directory })
+    return { text, identity: identityOf(file, call), unused: () => removeScript(access, file.directory) }
+  }
+
+  /** Follows a durable run to its end. How it ended is in the result; rejects as `run` does. */
+  async attach(vmId: string, given: Omit<Following, 'mostBytes'>): Promise<RunResult> {
+    const mostBytes = this.#runtime.config.settings.maxRunOutputBytes
+    return this.#ofRun(vmId, given.runId, { operation: 'run_attach', perform: (durable) => durable.follow({ ...given, mostBytes }) })
+  }
+
+  /** Ends a durable run; one that has ended stays as it ended. */
+  async cancel(vmId: string, runId: string, signal?: AbortSignal): Promise<RunResult> {
+    const perform = async (durable: DurableRuns): Promise<SessionReport> => {
+      await durable.cancel(runId, signal)
+      const { maxOutputBytes, maxRunOutputBytes: mostBytes } = this.#runtime.config.settings
+      return durable.follow({ runId, from: BEGINNING, maxOutputBytes, mostBytes, onOutput: undefined, onNotice: undefined, signal, budgetMs: 0 })
+    }
+    return this.#ofRun(vmId, runId, { operation: 'run_cancel', perform })
+  }
+
+  /** The durable runs that a host knows. Rejects with why it cannot be asked. */
+  hostRuns(vmId: string, signal?: AbortSignal): Promise<ReadonlyMap<string, RunFactsOnHost>> {
+    return this.#asked(vmId, 'run_list', (session) => new DurableRuns(session, this.#runtime.sessions.clock).list(signal))
+  }
+
+  /** Removes durable runs that are over from a host; resolves with their ids. Rejects with why it cannot be asked. */
+  prune(vmId: string, which: Parameters<DurableRuns['prune']>[0], signal?: AbortSignal): Promise<readonly string[]> {
+    return this.#asked(vmId, 'run_prune', (session) => new DurableRuns(session, this.#runtime.sessions.clock).prune(which, signal))
+  }
+
+  async #ofRun(vmId: string, runId: string, { operation, perform }: { operation: string; perform: (durable: DurableRuns) => Promise<SessionReport> }): Promise<RunResult> {
+    const { sessions, registry, user } = this.#runtime
+    const note = (await registry.find(runId)).find((one) => one.vmId === vmId)
+    const about = { runId, vmId, user, operation: note?.operation ?? ('run' as const), command: note?.command ?? '' }
+    return this.#through(vmId, {
+      description: { operation, command: about.command, fields: {}, secrets: [], words: undefined, shellText: undefined },
+      runId,
+      finish: runFinish,
+      // What could not be asked of the host is not known, and may well have run.
+      failed: (error, result) => (result ? new RunResult({ ...result, error: result.error ?? error }) : notStarted(about, withDetails(error, { mayHaveRun: true }), sessions.clock.now())),
+      perform: async (session) => {
+        const report = await perform(new DurableRuns(session, sessions.clock))
+        if (isOver(report)) await registry.finish(runId, vmId, { ended: report.ended, exitCode: report.exitCode, finishedAt: report.timestamp })
+        return new RunResult({ ...about, ...report })
+      },
+    })
+  }
+
+  #asked<T>(vmId: string, operation: string, perform: (session: Session) => Promise<T>): Promise<T> {
+    return this.#through(vmId, {
+      description: { operation, command: undefined, fields: {}, secrets: [], words: undefined, shellText: undefined },
+      runId: newRunId(this.#runtime.sessions.clock.now()),
+      perform,
+      finish: (): FinishFields => ({ status: 'success' }),
+      failed: (error) => {
+        throw error
       },
     })
   }
@@ -113,7 +225,8 @@ export class Dispatcher {
     execute: (session: Session, runId: string) => Promise<SessionReport>,
   ): Promise<RunResult> {
     const { config, sessions, user } = this.#runtime
-    const runId = newRunId(sessions.clock.now())
+    isDurable(request.options)
+    const runId = request.options.runId ?? newRunId(sessions.clock.now())
     const about = { runId, vmId, user, operation: request.operation, command: description.command ?? '' }
     const host = config.hosts.get(vmId)
     // What is wrong with the call itself is said before anything is decided or logged.
@@ -124,11 +237,34 @@ export class Dispatcher {
     return this.#through(vmId, { description, runId, perform, finish: runFinish, failed })
   }
 
-  async #runScript(session: Session, runId: string, { path, options }: ScriptRequest): Promise<SessionReport> {
+  /** Runs a command on a channel, or durably: then it is noted first, so that it can be found again whatever becomes of us. */
+  async #execute(session: Session, invocation: Invocation, { request, shown, identity, unused }: Asked): Promise<SessionReport> {
+    if (!isDurable(request.options)) return session.run(invocation)
+    const { sessions, registry, config } = this.#runtime
+    refuseUndurable(invocation)
+    const durable = new DurableRuns(session, sessions.clock)
+    const { runId, maxOutputBytes, onOutput, signal, timeoutMs } = invocation
+    await this.#note(session, runId, { request, shown })
+    const begun = await durable.start(invocation, { shown, identity, mostBytes: config.settings.maxRunOutputBytes })
+    if (!begun.isNew) await unused?.()
+    const report = await durable.follow({ runId, from: BEGINNING, maxOutputBytes, mostBytes: config.settings.maxRunOutputBytes, onOutput, onNotice: request.options.onNotice, signal, budgetMs: timeoutMs }, begun)
+    if (isOver(report)) await registry.finish(runId, session.host.id, { ended: report.ended, exitCode: report.exitCode, finishedAt: report.timestamp })
+    return report
+  }
+
+  async #note(session: Session, runId: string, { request, shown }: Asked): Promise<void> {
+    const { registry, sessions, user } = this.#runtime
+    const startedAt = new Date(sessions.clock.now()).toISOString()
+    // A second start of the same id only attaches; the first note stays.
+    if ((await registry.find(runId)).some((note) => note.vmId === session.host.id)) return
+    await registry.add({ runId, vmId: session.host.id, user, operation: request.operation, command: shown, startedAt, ended: null, exitCode: null, finishedAt: null })
+  }
+
+  async #runScript(session: Session, runId: string, asked: Asked<ScriptRequest>): Promise<SessionReport> {
+    const { path, options } = asked.request
     const { settings } = this.#runtime.config
-    const decided = decideOptions(options, session.host, settings)
-    const call = { args: options.args ?? [], interpreter: options.interpreter }
-    if (options.remote) return session.run({ ...decided, runId, text: scriptText({ ...call, path, removeAfter: undefined }) })
+    const [decided, call] = [decideOptions(options, session.host, settings), { args: options.args ?? [], interpreter: options.interpreter }]
+    if (options.remote) return this.#execute(session, { ...decided, runId, text: scriptText({ ...call, path, removeAfter: undefined }) }, asked)
     const access = transferAccess(session, this.#runtime.sessions.clock)
     const otherUser = decided.sudoUser !== undefined && decided.sudoUser !== 'root'
     const sending = await this.#move(session, { ...decided, what: 'sending the script' }, (signal) => sendScript(access, path, { otherUser, signal }))
@@ -136,8 +272,11 @@ export class Dispatcher {
     const file = sending.outcome.value
     // Another user may not remove the directory; then only the login does, below.
     const removeAfter = options.keep || decided.sudoUser !== undefined ? undefined : file.directory
-    const report = await session.run({ ...decided, runId, text: scriptText({ ...call, path: file.path, removeAfter }) })
-    const removed = removeAfter !== undefined && report.ended === 'exited'
+    const unused = (): Promise<void> => removeScript(access, file.directory)
+    const sent = { ...asked, identity: identityOf(file, call), unused }
+    const report = await this.#execute(session, { ...decided, runId, text: scriptText({ ...call, path: file.path, removeAfter }) }, sent)
+    // A durable run may go on; its shell removes the script.
+    const removed = removeAfter !== undefined && (report.ended === 'exited' || isDurable(options))
     if (!options.keep && !removed) await removeScript(access, file.directory)
     return report
   }
@@ -258,31 +397,4 @@ interface Move extends Pick<DecidedOptions, 'attempts' | 'timeoutMs' | 'signal'>
 
 interface Moved<T> extends Pick<SessionReport, 'attempts' | 'failures' | 'executionTime'> {
   readonly outcome: { readonly value: T; readonly error?: undefined } | { readonly error: RemexError; readonly value?: undefined }
-}
-
-type About = Pick<RunResult, 'runId' | 'vmId' | 'user' | 'operation' | 'command'>
-
-function notStarted(about: About, error: RemexError, now: number): RunResult {
-  return new RunResult({ ...about, ...neverRan(error, now) })
-}
-
-function neverRan(error: RemexError, now: number): Omit<SessionReport, 'connection'> {
-  return {
-    ended: error.mayHaveRun ? 'lost' : 'not_started',
-    exitCode: null,
-    signal: null,
-    stdoutRaw: Buffer.alloc(0),
-    stderrRaw: Buffer.alloc(0),
-    stdoutBytes: 0,
-    stderrBytes: 0,
-    truncated: false,
-    outputIncomplete: false,
-    executionTime: 0,
-    timestamp: new Date(now).toISOString(),
-    attempts: 0,
-    failures: [],
-    engine: null,
-    killed: null,
-    error,
-  }
 }

@@ -6,6 +6,7 @@ import type { RunResult } from '../core/outcome.ts'
 import type { TransferResult } from '../core/transfer-result.ts'
 import type { Dispatcher } from './dispatch.ts'
 import { fanOut } from './fan-out.ts'
+import type { StartResult } from './start-result.ts'
 import type { Command, RunOptions, ScriptOptions, TransferOptions } from './requests.ts'
 
 /** How many hosts at once, and what to hear of them. */
@@ -57,6 +58,16 @@ export class HostGroup {
   async *script(path: string, options: GroupScriptOptions = {}): AsyncGenerator<RunResult, void> {
     const shared = await this.#shareable(options)
     yield* this.#each(options, (vmId) => this.#dispatcher.script(vmId, { operation: 'script', path, options: ofHost(vmId, shared) }))
+  }
+
+  /** Starts a durable command on every host, under one run id where one is given. */
+  async *start(command: Command, options: GroupRunOptions = {}): AsyncGenerator<StartResult, void> {
+    yield* this.#each(options, (vmId) => this.#dispatcher.start(vmId, { operation: 'run', command, options: ofHost(vmId, options) }))
+  }
+
+  /** Starts a durable script on every host. */
+  async *startScript(path: string, options: GroupScriptOptions = {}): AsyncGenerator<StartResult, void> {
+    yield* this.#each(options, (vmId) => this.#dispatcher.start(vmId, { operation: 'script', path, options: ofHost(vmId, options) }))
   }
 
   /** Sends a local file to every host. */

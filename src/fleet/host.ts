@@ -5,6 +5,7 @@ import type { TransferResult } from '../core/transfer-result.ts'
 import type { Dispatcher } from './dispatch.ts'
 import type { Command, RunOptions, ScriptOptions, TransferOptions } from './requests.ts'
 import { RunHandle } from './run-handle.ts'
+import type { StartResult } from './start-result.ts'
 
 /** One host. What has a result gives it; what has none throws `RemexError`. */
 export class Host {
@@ -29,6 +30,16 @@ export class Host {
   /** Runs a script: a local one, which is sent and removed, or with `remote` one on the host. Results and errors as {@link run}. */
   async script(path: string, options: ScriptOptions = {}): Promise<RunResult> {
     return resultOrThrow(await this.#dispatcher.script(this.id, { operation: 'script', path, options }))
+  }
+
+  /** Starts a durable command and comes back as soon as the host has begun it. Throws where it could not be started. */
+  async start(command: Command, options: RunOptions = {}): Promise<StartResult> {
+    return startedOrThrow(await this.#dispatcher.start(this.id, { operation: 'run', command, options }))
+  }
+
+  /** Starts a durable script, as {@link start} does a command. */
+  async startScript(path: string, options: ScriptOptions = {}): Promise<StartResult> {
+    return startedOrThrow(await this.#dispatcher.start(this.id, { operation: 'script', path, options }))
   }
 
   /**
@@ -66,6 +77,11 @@ function word(value: TemplateValue | undefined): string {
 
 function resultOrThrow(result: RunResult): RunResult {
   if (result.error && (result.ended === 'not_started' || result.ended === 'lost')) throw withDetails(result.error, { result })
+  return result
+}
+
+function startedOrThrow(result: StartResult): StartResult {
+  if (result.error) throw withDetails(result.error, { result })
   return result
 }
 

@@ -26,9 +26,24 @@ export interface RunOptions {
   readonly idempotent?: boolean
   /** Capture limit of each stream, in bytes; more is counted. Default: `max_output_bytes`, 10 MiB. */
   readonly maxOutputBytes?: number
+  /**
+   * Supervised on the host itself, so that the run outlives the connection; a broken one is attached to again. The host
+   * keeps its output and its deadline. Default: false.
+   */
+  readonly durable?: boolean
+  /**
+   * The id of a durable run: the same id never starts twice, whoever asks. Letters, digits, `.`, `_` and `-`, at most 64,
+   * beginning with a letter or digit. Default: a new one.
+   */
+  readonly runId?: string
+  /** Hears what happens to the connection of a durable run, in words. */
+  readonly onNotice?: (text: string) => void
   /** Gets every byte as it arrives; a promise that it returns holds the command's output back. */
   readonly onOutput?: OutputListener
-  /** Cancels: ends the process tree on the host. The result then has `ended: 'cancelled'`. */
+  /**
+   * Cancels: ends the process tree on the host. The result then has `ended: 'cancelled'`. A durable run is only left: it
+   * goes on, and can be attached to again.
+   */
   readonly signal?: AbortSignal
 }
 

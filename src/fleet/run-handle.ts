@@ -2,6 +2,7 @@ import { StringDecoder } from 'node:string_decoder'
 import { withDetails, asRemexError } from '../core/errors.ts'
 import type { RunResult } from '../core/outcome.ts'
 import type { OutputListener } from '../session/invocation.ts'
+import { Handover } from './handover.ts'
 
 /** Starts the run; the listener gets its output, the signal cancels it. */
 export type StartRun = (live: { readonly onOutput: OutputListener | undefined; readonly signal: AbortSignal | undefined }) => Promise<RunResult>
@@ -34,7 +35,7 @@ export class RunHandle implements PromiseLike<RunResult>, AsyncIterable<string> 
       return
     }
     const leave = new AbortController()
-    const chunks = new Handover()
+    const chunks = new Handover<Buffer>()
     const run = this.#start({ onOutput: (stream, chunk) => (stream === 'stdout' ? chunks.give(chunk) : undefined), signal: leave.signal })
     this.#result = run
     const ended = run.then(() => chunks.end(), () => chunks.end())
@@ -49,47 +50,6 @@ export class RunHandle implements PromiseLike<RunResult>, AsyncIterable<string> 
     }
     const result = await run
     if (result.error) throw withDetails(asRemexError(result.error), { result })
-  }
-}
-
-/** Passes chunks from a producer that waits to a consumer that asks: one at a time. */
-class Handover implements AsyncIterable<Buffer> {
-  readonly #waiting: { readonly chunk: Buffer; readonly taken: () => void }[] = []
-  #wake: () => void = () => undefined
-  #ended = false
-  #discarding = false
-
-  give(chunk: Buffer): Promise<void> {
-    if (this.#discarding) return Promise.resolve()
-    return new Promise((taken) => {
-      this.#waiting.push({ chunk, taken })
-      this.#wake()
-    })
-  }
-
-  end(): void {
-    this.#ended = true
-    this.#wake()
-  }
-
-  /** Nobody reads any more: what waits is dropped, what comes is not held. */
-  discard(): void {
-    this.#discarding = true
-    for (const { taken } of this.#waiting.splice(0)) taken()
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void> {
-    for (;;) {
-      const next = this.#waiting.shift()
-      if (next) {
-        try {
-          yield next.chunk
-        } finally {
-          next.taken()
-        }
-      } else if (this.#ended) return
-      else await new Promise<void>((resolve) => (this.#wake = resolve))
-    }
   }
 }
 

@@ -65,7 +65,7 @@ export async function fleetOf(members: Members, changes: Changes = {}): Promise<
     const remex = await Remex.open({
       config: { vms: changedVms, remote_execution: { ...settings, ...more.settings }, ...(policy === undefined ? {} : { policy }) },
       user: 'tester',
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, REMEX_STATE_DIR: join(folder, 'state') },
     })
     opened.push(remex)
     return remex
