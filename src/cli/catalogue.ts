@@ -17,6 +17,7 @@ export const CATALOGUE: readonly CommandEntry[] = [
   { name: 'script', summary: 'run a script', load: async () => (await import('./commands/script.ts')).defineScript },
   { name: 'put', summary: 'send a file', load: async () => (await import('./commands/put.ts')).definePut },
   { name: 'get', summary: 'fetch a file', load: async () => (await import('./commands/get.ts')).defineGet },
+  { name: 'runs', summary: 'durable runs: list, show, attach, cancel, prune', load: async () => (await import('./commands/runs.ts')).defineRuns },
   { name: 'hosts', summary: 'the hosts of the configuration: list, check, trust, forget', load: async () => (await import('./commands/hosts.ts')).defineHosts },
   { name: 'audit', summary: 'the audit log: list, verify', load: async () => (await import('./commands/audit.ts')).defineAudit },
   { name: 'config', summary: 'the configuration: check, show, schema', load: async () => (await import('./commands/config.ts')).defineConfig },

@@ -8,7 +8,7 @@ import { notice, type Door } from './door.ts'
 import { PrefixedLines } from './prefixed-lines.ts'
 import type { RunView } from './run-report.ts'
 import type { Sink } from './sink.ts'
-import { reasonOf, stateOf, verdictText } from './verdict.ts'
+import { incompleteText, reasonOf, stateOf, verdictText } from './verdict.ts'
 
 /** One colour after another, so that neighbours differ. */
 const COLOURS: readonly Style[] = ['cyan', 'green', 'yellow', 'blue', 'magenta']
@@ -24,14 +24,21 @@ export function hostsView(door: Door, ids: readonly string[]): RunView {
     onOutput: (vmId, stream, chunk) => lines.add(vmId, stream, chunk),
     finished: async (result) => {
       await lines.end(result.vmId)
-      tally.add(result)
+      const left = isLeft(door, result)
+      tally.add(result, left)
       if (door.stop.silent) return
-      tell(door, result, hinted)
+      if (left) notice(door, `${result.vmId}: left, the run goes on; come back to it: remex runs attach ${result.runId} --host ${result.vmId}`)
+      else tell(door, result, hinted)
     },
     end: () => {
       if (!door.stop.silent) for (const line of tally.lines()) notice(door, line)
     },
   }
+}
+
+/** Whether the run goes on without us. */
+function isLeft({ stop }: Door, { error, killed }: RunResult): boolean {
+  return stop.follows && stop.status !== undefined && error?.code === 'CANCELLED' && error.mayHaveRun && killed === null
 }
 
 /** What a person should know of a host at once. The same hint is given once. */
@@ -41,7 +48,7 @@ function tell(door: Door, { vmId, error, attempts, engine, killed, outputIncompl
     hinted.add(error.code)
   }
   if (killed) notice(door, `${vmId}: ${verdictText(killed)}`)
-  if (outputIncomplete && !killed) notice(door, `${vmId}: output may be missing: a process that outlived the command holds it open`)
+  if (outputIncomplete && (door.stop.follows || !killed)) notice(door, `${vmId}: ${incompleteText(door.stop.follows)}`)
 }
 
 /** The lines of all hosts, with aligned prefixes. */
@@ -85,6 +92,9 @@ class HostLines {
   }
 }
 
+/** Of a run that goes on without us. */
+const LEFT = 'left running'
+
 /** How many hosts came to which end. */
 class Tally {
   readonly #states = new Map<string, number>()
@@ -92,12 +102,12 @@ class Tally {
   readonly #failed = new Map<string, string[]>()
   #count = 0
 
-  add(result: RunResult): void {
+  add(result: RunResult, left: boolean): void {
     this.#count++
-    const state = stateOf(result)
+    const state = left ? LEFT : stateOf(result)
     this.#states.set(state, (this.#states.get(state) ?? 0) + 1)
     if (state === 'succeeded') return
-    const reason = reasonOf(result)
+    const reason = left ? LEFT : reasonOf(result)
     this.#failed.set(reason, [...(this.#failed.get(reason) ?? []), result.vmId])
   }
 

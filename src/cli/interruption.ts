@@ -14,6 +14,7 @@ export class Interruption {
   readonly #running = new Set<string>()
   readonly #say: (text: string) => void
   #held = 0
+  #follows = false
   #status: number | undefined
 
   constructor(say: (text: string) => void) {
@@ -35,6 +36,16 @@ export class Interruption {
   /** Whether nobody reads our output any more, so that there is nobody to tell. */
   get silent(): boolean {
     return this.#status === BROKEN_PIPE
+  }
+
+  /** Whether {@link onlyFollow} was called. */
+  get follows(): boolean {
+    return this.#follows
+  }
+
+  /** From now on what runs on the hosts outlives us: an interruption ends only the following, whose signal is aborted. */
+  onlyFollow(): void {
+    this.#follows = true
   }
 
   /** Listens to the signals from now on, for as long as the process lives. */
@@ -71,11 +82,16 @@ export class Interruption {
   #signalled(): void {
     const again = this.#abort.signal.aborted
     if (this.#held === 0 || again) {
-      if (again && this.#running.size > 0) this.#say(`left at once; processes may still run on ${[...this.#running].join(', ')}`)
+      if (again && this.#running.size > 0) this.#say(this.#leaving())
       process.exit(INTERRUPTED)
     }
-    if (this.#running.size > 0) this.#say('interrupted: ending what runs on the hosts (once more to leave at once)')
+    if (this.#running.size > 0 && !this.#follows) this.#say('interrupted: ending what runs on the hosts (once more to leave at once)')
     this.#status = INTERRUPTED
     this.#abort.abort()
+  }
+
+  #leaving(): string {
+    if (this.#follows) return 'left at once; see what goes on on the hosts: remex runs list'
+    return `left at once; processes may still run on ${[...this.#running].join(', ')}`
   }
 }

@@ -1,7 +1,7 @@
 import { complain } from './complaint.ts'
 import { notice, type Door } from './door.ts'
 import type { RunView } from './run-report.ts'
-import { verdictText } from './verdict.ts'
+import { incompleteText, verdictText } from './verdict.ts'
 
 /** One host: its streams are ours, byte for byte, and its exit status speaks for itself. */
 export function oneHostView(door: Door): RunView {
@@ -14,7 +14,7 @@ export function oneHostView(door: Door): RunView {
       if (error) complain(door, error, { attempts, engine })
       if (signal !== null) notice(door, `${vmId}: the command was ended by signal ${signal}`)
       if (killed) notice(door, `${vmId}: ${verdictText(killed)}`)
-      if (outputIncomplete && !killed) notice(door, `${vmId}: a process that outlived the command holds its output open; output may be missing`)
+      if (outputIncomplete && (door.stop.follows || !killed)) notice(door, `${vmId}: ${incompleteText(door.stop.follows)}`)
     },
     end: () => undefined,
   }

@@ -47,6 +47,7 @@ Examples:
   remex hosts trust vm01              vouch for a host's key
   remex run vm01 -- df -h /srv        words: the host's shell interprets nothing
   remex run @lab -c 'uptime | cut -c1-20'
+  remex run vm01 --detach -- make     outlives this process; then: remex runs attach <run-id>
   remex put vm01,vm03 app.conf /etc/app.conf --mode 0640
 
 Targets: vm01 · vm01,vm03 · vm[01-04,07] · @group · all · !vm03 excludes · @db&@prod intersects

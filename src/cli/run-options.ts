@@ -1,6 +1,8 @@
 import { open } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
+import { addAbortSignal, type Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import type { Command } from 'commander'
+import { cancelledError } from '../core/abort.ts'
 import { localFileError } from '../core/atomic-file.ts'
 import { remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
@@ -8,7 +10,7 @@ import type { GroupRunOptions } from '../fleet/group.ts'
 import { complain } from './complaint.ts'
 import type { Door } from './door.ts'
 import { parseEnvironment } from './environment.ts'
-import { collected, durationText, sizeBytes, wholeNumber } from './values.ts'
+import { collected, durationText, runIdText, sizeBytes, wholeNumber } from './values.ts'
 
 /** The options of `run` and `script` as commander gives them. */
 export interface RunFlags {
@@ -20,6 +22,9 @@ export interface RunFlags {
   readonly input?: string
   readonly sudo?: string
   readonly pty?: boolean
+  readonly durable?: boolean
+  readonly detach?: boolean
+  readonly runId?: string
   readonly idempotent?: boolean
   readonly retries?: number
   readonly parallel?: number
@@ -41,6 +46,9 @@ export function addRunOptions(command: Command): Command {
     .option('--input <file>', 'pass a local file as standard input')
     .option('--sudo [=user]', 'run it by sudo, as root or that user; never asks for a password')
     .option('--pty', 'run it on a terminal of its own')
+    .option('--durable', 'supervised on the host: it survives the end of the connection and of this process')
+    .option('--detach', 'durable: start it, print its run id, and return')
+    .option('--run-id <id>', 'durable: under this id, by which it never starts twice on a host', runIdText)
     .option('--idempotent', 'running it twice is harmless: repeat it after a lost connection too')
     .option('--retries <n>', 'attempts, where a repeat cannot run it twice (default: default_retry, 3)', wholeNumber('--retries', 1))
     .option('--parallel <n>', 'hosts at a time (default: max_parallel_commands, 32)', wholeNumber('--parallel', 1))
@@ -52,15 +60,33 @@ export function addRunOptions(command: Command): Command {
 export async function readRunOptions(flags: RunFlags, door: Door): Promise<GroupRunOptions> {
   const env = parseEnvironment(flags.env ?? [], flags.secretEnv ?? [], door.env)
   if (flags.sudo === '') throw remexError('USAGE', '--sudo= names no user')
-  const stdin = flags.dryRun ? undefined : await openInput(flags, door)
-  const { timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutput: maxOutputBytes } = flags
-  return { env, timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutputBytes, stdin }
+  const input = flags.dryRun ? undefined : await openInput(flags, door)
+  // The host keeps it for the run, which begins only when all of it is there.
+  const stdin = input && isDurable(flags) ? await whole(input, door) : input
+  const { timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutput: maxOutputBytes, runId } = flags
+  const kept = { ...(isDurable(flags) && { durable: true }), ...(runId !== undefined && { runId }) }
+  return { env, timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutputBytes, stdin, ...kept }
+}
+
+/** Whether the run is to outlive us. */
+export function isDurable({ durable, detach, runId }: RunFlags): boolean {
+  return durable === true || detach === true || runId !== undefined
 }
 
 async function openInput({ stdin, input }: RunFlags, door: Door): Promise<Readable | undefined> {
   if (stdin && input !== undefined) throw remexError('USAGE', '--stdin and --input cannot be used together')
   if (stdin) return process.stdin
   return input === undefined ? undefined : openFile(input, door)
+}
+
+async function whole(input: Readable, door: Door): Promise<Buffer> {
+  try {
+    return await door.stop.during(() => buffer(addAbortSignal(door.stop.signal, input)))
+  } catch (error) {
+    // A file that cannot be read to its end was complained of already.
+    if (door.stop.status !== undefined) throw cancelledError(door.stop.signal, 'reading the input')
+    throw error
+  }
 }
 
 /** Opens now what is read later, so that a file that is not there stops everything before anything is sent. */

@@ -16,7 +16,7 @@ export interface RunView {
 }
 
 /** Starts the run on the group with these options besides its own. */
-export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'signal' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
+export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'onNotice' | 'signal' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
 
 /** Runs on all hosts of the group, shows what comes, and gives the exit status. */
 export async function reportRuns(door: Door, group: HostGroup, start: StartRuns): Promise<number> {
@@ -27,6 +27,7 @@ export async function reportRuns(door: Door, group: HostGroup, start: StartRuns)
   const live = {
     onStart: (vmId: string) => stop.started(vmId),
     signal: stop.signal,
+    ...(stop.follows && { onNotice: (text: string) => notice(door, text) }),
     // What is shown as it comes need not be kept.
     ...(view.onOutput && { onOutput: view.onOutput, maxOutputBytes: 0 }),
   }

@@ -4,8 +4,7 @@ import { printable } from '../core/printable.ts'
 
 /** Options of CONTRACT that come with a later version; a user who has read of them deserves a clear answer. */
 const LATER = new Set([
-  '--durable', '--detach', '--run-id', '--batch', '--max-failures', '--gather', '--recursive', '--delete', '--preserve', '--resume',
-  '--checksum', '--limit-rate',
+  '--batch', '--max-failures', '--gather', '--recursive', '--delete', '--preserve', '--resume', '--checksum', '--limit-rate',
 ])
 
 /** The `USAGE` error of what commander found wrong with the command line; `command` is the one it was about. */

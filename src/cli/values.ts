@@ -47,6 +47,22 @@ export function moment(option: string, nowMs: number = Date.now()): (text: strin
   }
 }
 
+/** The id of a run. Throws `USAGE` for what cannot be one. */
+export function runIdText(text: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text)) return text
+  throw remexError('USAGE', `${shown(text)} is no run id`, { hint: 'Letters, digits, ".", "_" and "-", at most 64, beginning with a letter or digit.' })
+}
+
+/** How long ago, as text that the library takes: a duration, or days (`7d`). Throws `USAGE` naming the option. */
+export function ageText(option: string): (text: string) => string {
+  return (text) => {
+    const [, days] = /^(\d{1,6})d$/.exec(text) ?? []
+    const age = days === undefined ? text : `${Number(days) * 24}h`
+    parseDurationMs(age, option)
+    return age
+  }
+}
+
 /** An argument parser for an option that may be given several times. */
 export function collected(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text]

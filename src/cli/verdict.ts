@@ -35,3 +35,9 @@ export function verdictText({ ended, survivors, scope }: KillVerdict): string {
   const count = `${ended} ${ended === 1 ? 'process' : 'processes'} ended on the host`
   return survivors.length === 0 ? `${count}, none is left` : `${count}; still there: ${survivors.join(', ')}`
 }
+
+/** Why output may be missing: of a run on a channel, or of one that its host keeps (`durable`). */
+export function incompleteText(durable: boolean): string {
+  if (durable) return 'output is missing: what was past max_run_output_bytes was thrown away on the host'
+  return 'a process that outlived the command holds its output open; output may be missing'
+}

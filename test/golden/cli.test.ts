@@ -33,7 +33,7 @@ function seen(words: readonly string[], { status, stdout, stderr }: Ended): stri
 
 describe('the help', () => {
   it.each([
-    ['remex'], ['run'], ['script'], ['put'], ['get'], ['hosts'], ['hosts list'], ['hosts check'], ['hosts trust'], ['hosts forget'],
+    ['remex'], ['run'], ['script'], ['put'], ['get'], ['hosts'], ['hosts list'], ['hosts check'], ['hosts trust'], ['hosts forget'], ['runs'], ['runs list'], ['runs show'], ['runs attach'], ['runs cancel'], ['runs prune'],
     ['audit'], ['audit list'], ['audit verify'], ['config'], ['config check'], ['config show'], ['config schema'], ['init'], ['demo'], ['test'], ['bench'],
   ])('of %s is as it was agreed, with an example', async (name) => {
     const words = [...name.split(' ').filter((word) => word !== 'remex'), '--help']
@@ -57,9 +57,9 @@ const TEXTS: readonly (readonly [name: string, calls: readonly (readonly string[
     ['get', 'vm01', '/srv/x', 'out', '--dry-run', '--json'],
   ]],
   ['usage-errors', [
-    ['rnu', 'vm01'], ['doctor'], ['runs', 'list'], ['hosts'], ['hosts', 'lst'], ['run'], ['run', 'vm01'], ['run', 'vm01', '-c', 'x', '--', 'y'], ['run', 'vm01', '-c', ' '],
+    ['rnu', 'vm01'], ['doctor'], ['rusn', 'list'], ['runs'], ['hosts'], ['hosts', 'lst'], ['run'], ['run', 'vm01'], ['run', 'vm01', '-c', 'x', '--', 'y'], ['run', 'vm01', '-c', ' '],
     ['run', 'vm01', 'uptime'], ['run', 'vm01', '--'], ['run', 'vm01', '--tmeout', '5', '--', 'x'], ['run', 'vm01', '--timeout', '5 parsecs', '--', 'x'],
-    ['run', 'vm01', '--durable', '--', 'x'], ['run', 'vm01', '--gather', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
+    ['run', 'vm01', '--run-id', '../x', '--', 'x'], ['runs', 'attach'], ['runs', 'show', 'a b'], ['runs', 'prune', '--older-than', 'long'], ['run', 'vm01', '--gather', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
     ['run', 'vm01', '--env', 'hunter2', '--', 'x'], ['run', 'vm01', '--secret-env', 'NOT_SET', '--', 'x'], ['run', 'vm01', '--env', '1A=x', '--dry-run', '--', 'x'],
     ['run', 'vm01', '--parallel', '0', '--', 'x'], ['run', 'vm01', '--retries', 'x', '--', 'x'], ['run', 'vm01', '--sudo=', '--', 'x'],
     ['run', 'vm01', '--stdin', '--input', 'local.txt', '--', 'x'], ['run', 'vm01', '--timeout'], ['test'], ['bench', '--quick'], ['--json', 'nope'], ['--config', '', 'hosts', 'list'],

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { remexError } from '../../core/errors.ts'
 import type { Command as RemoteCommand } from '../../fleet/requests.ts'
 import { withRemex, type Door, type Start } from '../door.ts'
-import { addRunOptions, readRunOptions, TARGETS, type RunFlags } from '../run-options.ts'
+import { addRunOptions, isDurable, readRunOptions, TARGETS, type RunFlags } from '../run-options.ts'
 import { reportRuns } from '../run-report.ts'
 
 interface Flags extends RunFlags {
@@ -24,11 +24,16 @@ export function defineRun(command: Command, start: Start): void {
 async function run(door: Door, targets: string, flags: Flags): Promise<number> {
   const what = commandOf(flags.command, door.words)
   const options = await readRunOptions(flags, door)
+  if (isDurable(flags)) door.stop.onlyFollow()
   return withRemex(door, async (remex) => {
     const group = remex.hosts(targets)
     if (flags.dryRun) {
       const { showDryRun } = await import('../dry-run.ts')
       return showDryRun(door, { config: remex.config, group, requestOf: () => ({ operation: 'run', command: what, options: { ...options, onOutput: undefined } }) })
+    }
+    if (flags.detach) {
+      const { reportStarts } = await import('../start-report.ts')
+      return reportStarts(door, group, group.start(what, { ...options, signal: door.stop.signal }))
     }
     return reportRuns(door, group, (live) => group.run(what, { ...options, ...live }))
   })
@@ -52,4 +57,5 @@ Examples:
   remex run @lab --json -- uname -r
   remex run vm01 --input dump.sql -- psql app
   remex run vm01 --secret-env PGPASSWORD -- pg_dump app >app.sql
+  remex run vm01 --detach --run-id nightly-backup --timeout 6h -- /opt/backup.sh
 `

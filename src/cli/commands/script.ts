@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { withRemex, type Door, type Start } from '../door.ts'
 import { requireLocalFile } from '../local-file.ts'
-import { addRunOptions, readRunOptions, TARGETS, type RunFlags } from '../run-options.ts'
+import { addRunOptions, isDurable, readRunOptions, TARGETS, type RunFlags } from '../run-options.ts'
 import { reportRuns } from '../run-report.ts'
 
 interface Flags extends RunFlags {
@@ -29,11 +29,16 @@ async function script(door: Door, { targets, path, flags }: { targets: string; p
   const { interpreter, remote, keep } = flags
   if (!remote) await requireLocalFile(path)
   const options = { ...(await readRunOptions(flags, door)), args: door.words ?? [], interpreter, remote, keep }
+  if (isDurable(flags)) door.stop.onlyFollow()
   return withRemex(door, async (remex) => {
     const group = remex.hosts(targets)
     if (flags.dryRun) {
       const { showDryRun } = await import('../dry-run.ts')
       return showDryRun(door, { config: remex.config, group, requestOf: () => ({ operation: 'script', path, options: { ...options, onOutput: undefined } }) })
+    }
+    if (flags.detach) {
+      const { reportStarts } = await import('../start-report.ts')
+      return reportStarts(door, group, group.startScript(path, { ...options, signal: door.stop.signal }))
     }
     return reportRuns(door, group, (live) => group.script(path, { ...options, ...live }))
   })
@@ -44,4 +49,5 @@ Examples:
   remex script @lab ./collect.sh
   remex script vm01 report.py --interpreter python3 -- --since yesterday
   remex script vm01 /opt/app/restart.sh --remote --sudo
+  remex script vm01 nightly.sh --detach --timeout 6h
 `
