@@ -1,10 +1,15 @@
 import { bench } from './bench.ts'
+import { benchDurable } from './durable.ts'
+import { killProof } from './kill.ts'
 import { connectRow } from './rows/connect.ts'
 import { memoryRow, processRow } from './rows/process.ts'
 import { rateRow, warmRow } from './rows/warm.ts'
 
 try {
-  process.exitCode = await bench([connectRow, warmRow, rateRow, processRow, memoryRow], process.argv.slice(2))
+  const args = process.argv.slice(2)
+  const rows = [connectRow, warmRow, rateRow, processRow, memoryRow]
+  if (args[0] === 'durable') process.exitCode = Math.max(await benchDurable(args.slice(1)), await killProof())
+  else process.exitCode = await bench(rows, args)
 } catch (error) {
   process.stderr.write(`remex: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exitCode = 125

@@ -28,7 +28,7 @@ export async function makePlace(): Promise<Place> {
     configPath,
     folder,
     ssh: ['ssh', ...options, '-p', String(server.port), `${server.login}@${server.address}`],
-    open: () => Remex.open({ config: configPath, env: {} }),
+    open: () => Remex.open({ config: configPath, env: { REMEX_STATE_DIR: join(folder, 'state') } }),
     async [Symbol.asyncDispose]() {
       await server.close()
       await rm(folder, { recursive: true })
