@@ -16,7 +16,7 @@ describe('file names', () => {
 
 describe('texts', () => {
   // In pieces, or this file would be the first that is found.
-  const PIECES = [['(?<![\\w.-])/', 'work/'], ['registry', '\\.[a-z]'], ['farm', '-[a-z]'], ['\\b(SEED|ANCHORS|CONTRACT|DESIGN|STYLE)', '\\.md']]
+  const PIECES = [['(?<![\\w.-])/', 'work/'], ['registry', '\\.(npm|yarn|[a-z]+\\.[a-z])'], ['farm', '-[a-z]'], ['\\b(SEED|ANCHORS|CONTRACT|DESIGN|STYLE)', '\\.md']]
   const FORBIDDEN = new RegExp(PIECES.map((pieces) => pieces.join('')).join('|'))
 
   it('name nothing of the place where they were written', () => {
