@@ -5,6 +5,7 @@ import { proveDurable } from '../../bench/durable.ts'
 import type { RunResult } from '../../src/core/outcome.ts'
 import type { Host } from '../../src/fleet/host.ts'
 import { Remex } from '../../src/remex.ts'
+import { startNetwork } from '../../testkit/network.ts'
 import { startOpensshServer, type OpensshServer } from '../../testkit/openssh-server.ts'
 import { until } from '../../testkit/until.ts'
 import { fleetOf, type TestFleet } from './fleet-of.ts'
@@ -158,6 +159,23 @@ describe.skipIf(!server)(`durable runs on the machine’s OpenSSH server${reason
     expect(JSON.parse(note)).toMatchObject({ run_id: runId, vm_id: 'vm01', user: 'tester', ended: 'exited', exit_code: 0 })
     await remove(runId)
     await expect(remex.runs.show(runId)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  })
+
+  it('say on stderr and in the audit record that the connection broke, and go on at the byte where it did', async () => {
+    const target = server as OpensshServer
+    await using network = await startNetwork({ to: { host: target.address, port: target.port } })
+    const vms = { vm01: { host_key: target.hostKeys.map(({ fingerprint }) => fingerprint) } }
+    await using behind = await fleetOf({ vm01: { server: { ...target, port: network.port } } }, { vms })
+    const notices: string[] = []
+    const result = await behind.remex.host('vm01').run('echo up; sleep 1; echo down', {
+      durable: true,
+      timeout: '20s',
+      onNotice: (text) => void notices.push(text),
+      onOutput: (_stream, chunk) => (chunk.toString() === 'up\n' ? network.cut() : undefined),
+    })
+    expect(result).toMatchObject({ exitCode: 0, stdout: 'up\ndown\n', attempts: 2, failures: ['CONNECTION_LOST'] })
+    expect(notices).toEqual([expect.stringMatching(/^vm01: the connection broke; attaching to \S+ again at byte 3$/)])
+    expect((await behind.records()).at(-1)).toMatchObject({ event: 'finish', exit_code: 0, attempts: 2, attempt_errors: ['CONNECTION_LOST'] })
   })
 
   it('give what the host keeps, once, when a command writes more than it may', async () => {

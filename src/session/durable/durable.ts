@@ -105,6 +105,7 @@ export class DurableRuns {
       const { facts, error } = await this.#round(following, reader)
       if (following.signal?.aborted) return this.#report(reader, { startMs, error: this.#detached(following.runId) })
       if (facts && facts.state !== 'running' && facts.state !== 'starting') return this.#report(reader, { startMs, facts })
+      if (!facts) reader.failures.push(error?.code ?? 'CONNECTION_LOST')
       reached ||= facts !== undefined || error?.code === 'CONNECTION_LOST'
       if (facts) broken = 0
       else if (error && (!PASSING.has(error.code) || (!reached && broken + 1 >= FIRST_TRIES))) throw error
@@ -217,8 +218,8 @@ export class DurableRuns {
       outputIncomplete: facts?.cut ?? false,
       executionTime: Math.round((this.#clock.monotonicMs() - startMs) * 1000) / 1e6,
       timestamp: new Date(this.#clock.now()).toISOString(),
-      attempts: 1,
-      failures: [],
+      attempts: reader.failures.length + 1,
+      failures: reader.failures,
       engine: this.#session.connection?.engine ?? null,
       connection: this.#session.connection,
     }
@@ -261,6 +262,8 @@ function stopError(vmId: string, kind: string | undefined): RemexError | null {
 
 /** Takes output in order, counts it, keeps the beginning: what tells where to go on after a break. */
 class Reader {
+  /** Why each connection broke; goes into the audit record. */
+  readonly failures: string[] = []
   readonly #stdout: Capture
   readonly #stderr: Capture
   readonly #from: Offsets
