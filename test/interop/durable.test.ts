@@ -178,6 +178,19 @@ describe.skipIf(!server)(`durable runs on the machine’s OpenSSH server${reason
     expect((await behind.records()).at(-1)).toMatchObject({ event: 'finish', exit_code: 0, attempts: 2, attempt_errors: ['CONNECTION_LOST'] })
   })
 
+  it.each([['HOME'], ['XDG_STATE_HOME']])('are refused a variable %s, by which their files are found', async (name) => {
+    await expect(host.run('true', { durable: true, env: { [name]: '/tmp' } })).rejects.toMatchObject({ code: 'USAGE' })
+  })
+
+  it('say so where the host cannot keep them, and start nothing', async () => {
+    const runs = '"${XDG_STATE_HOME:-$HOME/.local/state}/remex/runs"'
+    await host.run(`mkdir -p ${runs}; mv ${runs} ${runs}.away; : > ${runs}`)
+    const result = await host.run('echo ran > $HOME/ran', { durable: true }).catch((error: unknown) => error)
+    await host.run(`rm ${runs}; mv ${runs}.away ${runs}`)
+    expect(result).toMatchObject({ code: 'PERMISSION_DENIED', mayHaveRun: false, result: { ended: 'not_started' } })
+    expect(await host.run('cat $HOME/ran')).toMatchObject({ success: false })
+  })
+
   it('give what the host keeps, once, when a command writes more than it may', async () => {
     await using fleet = await fleetOf({ vm01: server as OpensshServer }, { settings: { max_run_output_bytes: 100_000 } })
     const text = 'i=0; while [ $i -lt 12 ]; do head -c 100000 /dev/zero | tr "\\0" a; i=$((i+1)); sleep 0.2; done; exit 3'

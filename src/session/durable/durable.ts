@@ -300,6 +300,8 @@ class Reader {
 function commandOf({ text, sudoUser, env, pty, runId }: Invocation): string {
   if (Buffer.byteLength(text) > LONGEST_TEXT_BYTES) throw remexError('USAGE', `a durable command has at most ${LONGEST_TEXT_BYTES} bytes`, { hint: 'Send it as a script: remex script <targets> <path> --durable' })
   if (pty) throw remexError('USAGE', 'a durable run has no terminal: leave out --pty')
+  const place = ['HOME', 'XDG_STATE_HOME'].find((name) => name in env)
+  if (place !== undefined) throw remexError('USAGE', `a durable run cannot be given ${place}: its files are found by it`, { hint: `Set it in the command: ${place}=… command` })
   if (sudoUser === undefined) return text
   if (Object.keys(env).length > 0) throw remexError('USAGE', 'a durable run under sudo cannot have variables: sudo takes them away, and they must be in no file')
   return `exec sudo -n -u ${quoteWord(sudoUser)} -- /bin/sh -c ${quoteWord(`export REMEX_RUN_ID=${runId}; ${text}`)}`
