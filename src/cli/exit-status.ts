@@ -3,7 +3,7 @@ import { ERRORS } from '../core/errors.ts'
 import type { RunResult } from '../core/outcome.ts'
 import type { TransferResult } from '../core/transfer-result.ts'
 
-/** Exit status of a run on one host (CONTRACT section 3). */
+/** Exit status of a run on one host. */
 export function runStatus(result: RunResult): number {
   // Also where the command did exit, but the audit log could not be told: that must not pass unnoticed.
   if (result.error) return ERRORS[result.error.code].exitStatus

@@ -2,7 +2,7 @@ import type { Command, CommanderError } from 'commander'
 import { remexError, type RemexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 
-/** Options of CONTRACT that come with a later version; a user who has read of them deserves a clear answer. */
+/** Options that come with a later version; a user who has read of them deserves a clear answer. */
 const LATER = new Set([
   '--batch', '--max-failures', '--gather', '--recursive', '--delete', '--preserve', '--resume', '--checksum', '--limit-rate',
 ])

@@ -88,7 +88,7 @@ export class DurableRuns {
     const report = await this.#program(text, { env: invocation.env, stdin: input, attempts: Math.max(invocation.attempts, 3), signal: invocation.signal, timeoutMs: OVERTIME_MS })
     const [, word = '', why = ''] = /^remex-run (\S+) ?(.*)$/m.exec(report.stdoutRaw.toString('utf8')) ?? []
     if (word === 'started' || word === 'there') return { isNew: word === 'started', whole: wholeOf(report) }
-    throw this.#notStarted(runId, word, why || report.stderr)
+    throw this.#notStarted(runId, word, why || report.stderrRaw.toString('utf8'))
   }
 
   /** Follows a run to its end, through broken connections; the report is that of the run. `begun`: what its start told. */
@@ -112,12 +112,6 @@ export class DurableRuns {
       else if (this.#clock.monotonicMs() - startMs > following.budgetMs + OVERTIME_MS) return this.#report(reader, { startMs, error: this.#outOfReach(following.runId) })
       else await this.#pause(following, reader, ++broken)
     }
-  }
-
-  /** What the host knows of the run. Rejects where the host cannot be asked. */
-  async facts(runId: string, signal?: AbortSignal): Promise<RunFactsOnHost> {
-    const nothing = { stdout: Number.MAX_SAFE_INTEGER - 1, stderr: Number.MAX_SAFE_INTEGER - 1 }
-    return readFacts(await this.#lines(fetchProgram(runId, nothing), signal))
   }
 
   /** Ends a run and tells how it ended; a run that had ended by itself stays as it was. */
@@ -162,7 +156,7 @@ export class DurableRuns {
     return report.stdoutRaw.toString('utf8').split('\n')
   }
 
-  async #program(text: string, how: ProgramOptions): Promise<SessionReport & { readonly stderr: string }> {
+  async #program(text: string, how: ProgramOptions): Promise<SessionReport> {
     const report = await this.#session.run({
       runId: newRunId(this.#clock.now()),
       text,
@@ -179,7 +173,7 @@ export class DurableRuns {
       signal: how.signal,
     })
     if (report.error && !how.quiet) throw report.error
-    return { ...report, stderr: report.stderrRaw.toString('utf8') }
+    return report
   }
 
   async #pause({ runId, signal, onNotice }: Following, { offsets }: Reader, broken: number): Promise<void> {
