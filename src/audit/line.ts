@@ -25,7 +25,7 @@ export type LineContent =
   | { readonly kind: 'not_json' }
 
 /** Control, format and separator characters and lone halves of pairs: what a terminal obeys or what cannot be seen. */
-const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}\u202f]/gu
 const PREFIX = /^\{"seq":([1-9]\d{0,15}),"/
 const SUFFIX = /,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/
 /** Bytes of `,"hash":"<64 hex digits>"}`. */

@@ -32,6 +32,7 @@ describe('a line of the log', () => {
 
   const CHARACTERS: [string, string, string][] = [
     ['a newline', '\n', String.raw`\n`],
+    ['an invisible character that is not assigned yet', '\u{e0002}', String.raw`\udb40\udc02`],
     ['an escape', '\u001b[2J', String.raw`\u001b[2J`],
     ['a delete', '\u007f', String.raw`\u007f`],
     ['a C1 control', '\u009b', String.raw`\u009b`],

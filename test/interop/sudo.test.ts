@@ -103,9 +103,9 @@ describe.skipIf(!server)(`a command under sudo${reason && ` (skipped: ${reason})
 
   it('is ended by a cancel when it runs as another user', async () => {
     const cancel = new AbortController()
-    const result = await host.run('echo up; sleep 20; :', { sudo: other, signal: cancel.signal, onOutput: () => cancel.abort() })
+    const result = await host.run('echo up; sleep 2071; :', { sudo: other, signal: cancel.signal, onOutput: () => cancel.abort() })
     expect(result).toMatchObject({ ended: 'cancelled', stdout: 'up\n', killed: { survivors: [], scope: 'tree' } })
-    expect((await host.run('ps -eo args | grep "[s]leep 20"')).stdout).toBe('')
+    expect((await host.run('ps -eo args | grep "[s]leep 2071"')).stdout).toBe('')
   })
 
   it('may be a script, which is readable for the other user, and removed', async () => {
