@@ -16,7 +16,7 @@ export function transferAccess(session: Session, clock: Clock): TransferAccess {
   return {
     vmId: session.host.id,
     sftp: (signal) => session.subsystem('sftp', signal),
-    async run(command, { signal } = {}) {
+    async run(command, { signal, stdin, onOutput } = {}) {
       const report = await session.run({
         runId: newRunId(clock.now()),
         text: typeof command === 'string' ? command : quoteWords(command),
@@ -24,12 +24,12 @@ export function transferAccess(session: Session, clock: Clock): TransferAccess {
         cwd: undefined,
         sudoUser: undefined,
         pty: undefined,
-        stdin: undefined,
+        stdin,
         timeoutMs: Infinity,
         maxOutputBytes: MOST_OUTPUT_BYTES,
         idempotent: true,
         attempts: 1,
-        onOutput: undefined,
+        onOutput,
         signal,
       })
       if (report.ended === 'cancelled') signal?.throwIfAborted()

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import type { Channel } from '../transport/contract.ts'
 
 /** What a command on the host left behind. */
@@ -6,6 +7,18 @@ export interface CommandOutput {
   readonly exitCode: number | null
   readonly stdout: Buffer
   readonly stderr: Buffer
+}
+
+/** What a command gets, and who listens. */
+export interface CommandOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Standard input. Default: closed. */
+  readonly stdin?: Uint8Array | Readable | undefined
+  /**
+   * Gets every byte as it arrives; a promise that it returns holds the output back. What {@link CommandOutput} holds is
+   * cut after 64 KiB of each stream.
+   */
+  readonly onOutput?: ((stream: 'stdout' | 'stderr', chunk: Buffer) => void | Promise<void>) | undefined
 }
 
 /**
@@ -17,6 +30,6 @@ export interface TransferAccess {
   readonly vmId: string
   /** Opens a channel with the `sftp` subsystem on it. The transfer closes it. */
   sftp(signal?: AbortSignal): Promise<Channel>
-  /** Runs shell text under the host's /bin/sh, or an argument vector, with standard input closed. */
-  run(command: readonly string[] | string, options?: { readonly signal?: AbortSignal }): Promise<CommandOutput>
+  /** Runs shell text under the host's /bin/sh, or an argument vector. An abort ends all that it started. */
+  run(command: readonly string[] | string, options?: CommandOptions): Promise<CommandOutput>
 }

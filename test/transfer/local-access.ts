@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import type { CommandOutput, TransferAccess } from '../../src/transfer/access.ts'
+import { Readable } from 'node:stream'
+import type { CommandOptions, CommandOutput, TransferAccess } from '../../src/transfer/access.ts'
 import type { Channel, ChannelExit } from '../../src/transport/contract.ts'
 
 const DIRECTORIES = ['/usr/lib/openssh', '/usr/libexec/openssh', '/usr/lib/ssh', '/usr/libexec']
@@ -29,7 +30,7 @@ export function localAccess(host: LocalHost): TransferAccess {
   return {
     vmId: 'vm01',
     sftp: async () => (host.wrap ?? ((channel: Channel) => channel))(serverChannel(host)),
-    run: host.run ?? ((command, options) => runLocally(host, command, options?.signal)),
+    run: host.run ?? ((command, options) => runLocally(host, command, options)),
   }
 }
 
@@ -61,15 +62,22 @@ export function childChannel(command: readonly string[], cwd: string): Channel {
   }
 }
 
-function runLocally(host: LocalHost, command: readonly string[] | string, signal: AbortSignal | undefined): Promise<CommandOutput> {
+function runLocally(host: LocalHost, command: readonly string[] | string, { signal, stdin, onOutput }: CommandOptions = {}): Promise<CommandOutput> {
   const { home, env } = host
   const [program = '', ...args] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
-  const child = spawn(program, args, { cwd: home, env: env ?? process.env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, args, { cwd: home, env: env ?? process.env, stdio: ['pipe', 'pipe', 'pipe'] })
+  child.stdin.on('error', () => undefined)
+  if (stdin instanceof Readable) stdin.pipe(child.stdin)
+  else child.stdin.end(stdin)
   signal?.addEventListener('abort', () => child.kill('SIGKILL'), { once: true })
   const stdout: Buffer[] = []
   const stderr: Buffer[] = []
-  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
-  child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
+  const collect = (name: 'stdout' | 'stderr', chunks: Buffer[]) => (chunk: Buffer): void => {
+    void onOutput?.(name, chunk)
+    chunks.push(chunk)
+  }
+  child.stdout.on('data', collect('stdout', stdout))
+  child.stderr.on('data', collect('stderr', stderr))
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (exitCode) => {
