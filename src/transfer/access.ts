@@ -13,7 +13,7 @@ export interface CommandOutput {
 export interface CommandOptions {
   readonly signal?: AbortSignal | undefined
   /** Standard input. Default: closed. */
-  readonly stdin?: Uint8Array | Readable | undefined
+  readonly stdin?: Buffer | Readable | undefined
   /**
    * Gets every byte as it arrives; a promise that it returns holds the output back. What {@link CommandOutput} holds is
    * cut after 64 KiB of each stream.
