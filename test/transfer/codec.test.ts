@@ -2,9 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RemexError } from '../../src/core/errors.ts'
 import { decodeAttributes, decodeNames, encodeAttributes, fileKind } from '../../src/transfer/sftp/attributes.ts'
-import { encodePacket, FieldReader, MAX_PACKET_BYTES, PacketDecoder, text, uint32, uint64 } from '../../src/transfer/sftp/codec.ts'
+import { encodePacket, FieldReader, ID_AT, MAX_PACKET_BYTES, PacketDecoder, text, uint32, uint64 } from '../../src/transfer/sftp/codec.ts'
 import { decodeLimits, decodeOffered, decodeSpace } from '../../src/transfer/sftp/extensions.ts'
 import { decodeStatus } from '../../src/transfer/sftp/status.ts'
+import { framed } from './relay.ts'
 import { encodeNames } from './scripted-server.ts'
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array))
@@ -20,7 +21,7 @@ describe('PacketDecoder', () => {
     const packets = fc.array(fc.tuple(fc.integer({ min: 0, max: 255 }), bytes(300)), { maxLength: 8 })
     fc.assert(
       fc.property(packets, fc.array(fc.nat(), { maxLength: 40 }), (sent, cuts) => {
-        const stream = Buffer.concat(sent.map(([type, body]) => encodePacket(type, [body])))
+        const stream = Buffer.concat(sent.map(([type, body]) => framed(Buffer.concat([Buffer.from([type]), body]))))
         const decoder = new PacketDecoder()
         const received = pieces(stream, cuts).flatMap((piece) => decoder.push(piece))
         expect(received.map((packet) => packet.toString('hex'))).toEqual(
@@ -31,7 +32,7 @@ describe('PacketDecoder', () => {
   })
 
   it('takes the largest packet that OpenSSH sends, a byte at a time', () => {
-    const packet = encodePacket(103, [Buffer.alloc(256 * 1024 - 1, 7)])
+    const packet = framed(Buffer.alloc(256 * 1024, 7))
     const decoder = new PacketDecoder()
     const received = Array.from(packet, (byte) => decoder.push(Buffer.from([byte]))).flat()
     expect(received.map((body) => body.length)).toEqual([256 * 1024])
@@ -111,7 +112,7 @@ describe('field decoders', () => {
     fc.assert(
       fc.property(attributes, ([size, owner, mode, times]) => {
         const sent = { ...size, ...owner, ...mode, ...times }
-        expect(decodeAttributes(new FieldReader(encodeAttributes(sent)))).toEqual(sent)
+        expect(decodeAttributes(new FieldReader(encodePacket(0, encodeAttributes(sent)).subarray(ID_AT)))).toEqual(sent)
       }),
     )
   })

@@ -1,7 +1,7 @@
 import { PassThrough, Writable } from 'node:stream'
 import { encodeAttributes } from '../../src/transfer/sftp/attributes.ts'
 import type { DirectoryEntry } from '../../src/transfer/sftp/attributes.ts'
-import { PacketDecoder, text, uint32 } from '../../src/transfer/sftp/codec.ts'
+import { encodePacket, ID_AT, PacketDecoder, text, uint32 } from '../../src/transfer/sftp/codec.ts'
 import type { Channel } from '../../src/transport/contract.ts'
 import { framed, typeOf } from './relay.ts'
 
@@ -57,6 +57,6 @@ export function status(code: number, message = ''): Buffer {
 
 /** The fields of a NAME packet. */
 export function encodeNames(entries: readonly DirectoryEntry[]): Buffer {
-  const parts = entries.flatMap(({ name, attributes }) => [text(name), text(name), encodeAttributes(attributes)])
+  const parts = entries.flatMap(({ name, attributes }) => [text(name), text(name), encodePacket(0, encodeAttributes(attributes)).subarray(ID_AT)])
   return Buffer.concat([uint32(entries.length), ...parts])
 }

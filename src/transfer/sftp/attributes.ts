@@ -1,5 +1,4 @@
-import { uint32, uint64 } from './codec.ts'
-import type { FieldReader } from './codec.ts'
+import type { Field, FieldReader } from './codec.ts'
 
 /** What is known or to be set of a file. Source: draft-ietf-secsh-filexfer-02, section 5. */
 export interface FileAttributes {
@@ -37,20 +36,27 @@ export function fileKind(attributes: FileAttributes): FileKind {
   return KINDS.get(type) ?? 'other'
 }
 
-/** `attributes` as an ATTRS field. Only what is there is set by the server. */
-export function encodeAttributes(attributes: FileAttributes): Buffer {
+/**
+ * `attributes` as the fields of ATTRS. Only what is there is set by the server. A time that 32 bits cannot say (before 1970,
+ * after 2106) becomes the nearest that they can.
+ */
+export function encodeAttributes(attributes: FileAttributes): Field[] {
   const { sizeBytes, uid, gid, mode, atime, mtime } = attributes
-  const fields: Buffer[] = []
+  const fields: Field[] = []
   let flags = 0
-  const add = (flag: number, ...more: Buffer[]): void => {
+  const add = (flag: number, ...more: Field[]): void => {
     flags |= flag
     fields.push(...more)
   }
-  if (sizeBytes !== undefined) add(HAS_SIZE, uint64(sizeBytes))
-  if (uid !== undefined && gid !== undefined) add(HAS_OWNER, uint32(uid), uint32(gid))
-  if (mode !== undefined) add(HAS_MODE, uint32(mode))
-  if (atime !== undefined && mtime !== undefined) add(HAS_TIMES, uint32(atime), uint32(mtime))
-  return Buffer.concat([uint32(flags), ...fields])
+  if (sizeBytes !== undefined) add(HAS_SIZE, BigInt(sizeBytes))
+  if (uid !== undefined && gid !== undefined) add(HAS_OWNER, uid, gid)
+  if (mode !== undefined) add(HAS_MODE, mode)
+  if (atime !== undefined && mtime !== undefined) add(HAS_TIMES, encodableTime(atime), encodableTime(mtime))
+  return [flags, ...fields]
+}
+
+function encodableTime(seconds: number): number {
+  return Math.min(Math.max(0, Math.floor(seconds)), 0xffffffff)
 }
 
 /** Reads an ATTRS field. Extended pairs are skipped. Throws `TRANSFER_FAILED` when the packet is too short for it. */

@@ -4,8 +4,8 @@ import { pathBytes } from '../path-name.ts'
 import type { PathName } from '../path-name.ts'
 import { decodeAttributes, decodeNames, encodeAttributes } from './attributes.ts'
 import type { DirectoryEntry, FileAttributes } from './attributes.ts'
-import { PacketType, protocolError, text, uint32, uint64 } from './codec.ts'
-import type { FieldReader } from './codec.ts'
+import { PacketType, protocolError } from './codec.ts'
+import type { Field, FieldReader } from './codec.ts'
 import { decodeSpace, EXTENSIONS, isOffered } from './extensions.ts'
 import type { Extension, FileSystemSpace, SftpLimits } from './extensions.ts'
 import { greet } from './handshake.ts'
@@ -80,7 +80,7 @@ export class SftpClient {
   /** Opens a file; `flags` are of {@link OpenFlag}, `attributes.mode` is for a file that is made (the host's umask applies). */
   async open(path: PathName, flags: number, attributes: FileAttributes = {}): Promise<RemoteFile> {
     const action = flags & OpenFlag.CREATE ? 'create' : 'open'
-    return this.#opening(PacketType.OPEN, { path: remotePath(path), action }, [uint32(flags), encodeAttributes(attributes)])
+    return this.#opening(PacketType.OPEN, { path: remotePath(path), action }, [flags, ...encodeAttributes(attributes)])
   }
 
   /** Opens a directory for {@link readdir}. */
@@ -90,7 +90,7 @@ export class SftpClient {
 
   /** Closes a file or directory. A file system may report a failed write only now. */
   close(file: RemoteFile): Promise<void> {
-    return this.#doing(PacketType.CLOSE, { path: file.path, action: 'close' }, [text(file.handle)])
+    return this.#doing(PacketType.CLOSE, { path: file.path, action: 'close' }, [file.handle])
   }
 
   /** Up to `lengthBytes` from `offset`, at least one byte; null at the end of the file. May be fewer before it. */
@@ -100,47 +100,47 @@ export class SftpClient {
       if (data.length === 0 || data.length > lengthBytes) throw protocolError(`${data.length} bytes in answer to a read of ${lengthBytes}`)
       return data
     }
-    const fields = [text(file.handle), uint64(offset), uint32(lengthBytes)]
+    const fields = [file.handle, BigInt(offset), lengthBytes]
     const answer = { answer: PacketType.DATA, parse, atEnd: null }
     return this.#ask<Buffer | null>({ type: PacketType.READ, fields, ...answer, path: file.path, action: 'read' })
   }
 
   /** Writes all of `data` at `offset`; `data` must not change until it resolves. */
   write(file: RemoteFile, offset: number, data: Buffer): Promise<void> {
-    const fields = [text(file.handle), uint64(offset), uint32(data.length)]
+    const fields = [file.handle, BigInt(offset), data.length]
     return this.#ask({ type: PacketType.WRITE, fields, data, answer: PacketType.STATUS, parse: nothing, path: file.path, action: 'write' })
   }
 
   /** What is at `path`, symbolic links followed. */
   async stat(path: PathName): Promise<FileAttributes> {
-    return this.#attributes(PacketType.STAT, remotePath(path), text(remotePath(path)))
+    return this.#attributes(PacketType.STAT, remotePath(path))
   }
 
   /** What is at `path` itself. */
   async lstat(path: PathName): Promise<FileAttributes> {
-    return this.#attributes(PacketType.LSTAT, remotePath(path), text(remotePath(path)))
+    return this.#attributes(PacketType.LSTAT, remotePath(path))
   }
 
   fstat(file: RemoteFile): Promise<FileAttributes> {
-    return this.#attributes(PacketType.FSTAT, file.path, text(file.handle))
+    return this.#attributes(PacketType.FSTAT, file.path, file.handle)
   }
 
   /** Sets what `attributes` has. Follows symbolic links. */
   async setstat(path: PathName, attributes: FileAttributes): Promise<void> {
     const subject = { path: remotePath(path), action: 'set the attributes of' }
-    return this.#doing(PacketType.SETSTAT, subject, [text(subject.path), encodeAttributes(attributes)])
+    return this.#doing(PacketType.SETSTAT, subject, [subject.path, ...encodeAttributes(attributes)])
   }
 
   fsetstat(file: RemoteFile, attributes: FileAttributes): Promise<void> {
     const subject = { path: file.path, action: 'set the attributes of' }
-    return this.#doing(PacketType.FSETSTAT, subject, [text(file.handle), encodeAttributes(attributes)])
+    return this.#doing(PacketType.FSETSTAT, subject, [file.handle, ...encodeAttributes(attributes)])
   }
 
   /** Some more entries of a directory, `.` and `..` included; null when there are none left. Names are untrusted. */
   readdir(directory: RemoteFile): Promise<readonly DirectoryEntry[] | null> {
     const about = { path: directory.path, action: 'list' }
     const answer = { answer: PacketType.NAME, parse: decodeNames, atEnd: null }
-    return this.#ask<readonly DirectoryEntry[] | null>({ type: PacketType.READDIR, fields: [text(directory.handle)], ...answer, ...about })
+    return this.#ask<readonly DirectoryEntry[] | null>({ type: PacketType.READDIR, fields: [directory.handle], ...answer, ...about })
   }
 
   async remove(path: PathName): Promise<void> {
@@ -150,7 +150,7 @@ export class SftpClient {
   /** Makes a directory; the host's umask applies to `attributes.mode`. */
   async mkdir(path: PathName, attributes: FileAttributes = {}): Promise<void> {
     const subject = { path: remotePath(path), action: 'make the directory' }
-    return this.#doing(PacketType.MKDIR, subject, [text(subject.path), encodeAttributes(attributes)])
+    return this.#doing(PacketType.MKDIR, subject, [subject.path, ...encodeAttributes(attributes)])
   }
 
   async rmdir(path: PathName): Promise<void> {
@@ -159,7 +159,8 @@ export class SftpClient {
 
   /** Renames; whether an existing `to` is replaced or refused differs between servers (OpenSSH refuses). */
   async rename(from: PathName, to: PathName): Promise<void> {
-    return this.#doing(PacketType.RENAME, { path: remotePath(to), action: 'rename to' }, [text(remotePath(from)), text(remotePath(to))])
+    const subject = { path: remotePath(to), action: 'rename to' }
+    return this.#doing(PacketType.RENAME, subject, [remotePath(from), subject.path])
   }
 
   /** The absolute form of `path`, symbolic links resolved. */
@@ -175,29 +176,30 @@ export class SftpClient {
   /** Makes `path` a symbolic link that says `target`. In the order of OpenSSH, which every server follows, against the draft. */
   async symlink(target: PathName, path: PathName): Promise<void> {
     const subject = { path: remotePath(path), action: 'make the link' }
-    return this.#doing(PacketType.SYMLINK, subject, [text(remotePath(target)), text(subject.path)])
+    return this.#doing(PacketType.SYMLINK, subject, [remotePath(target), subject.path])
   }
 
   /** Puts the file's content on disk. Needs `fsync`. */
   fsync(file: RemoteFile): Promise<void> {
-    return this.#extended('fsync', { path: file.path, action: 'put on disk' }, [text(file.handle)])
+    return this.#extended('fsync', { path: file.path, action: 'put on disk' }, [file.handle])
   }
 
   /** Renames; an existing `to` is replaced in one step. Needs `posix-rename`. */
   async posixRename(from: PathName, to: PathName): Promise<void> {
-    return this.#extended('posix-rename', { path: remotePath(to), action: 'replace' }, [text(remotePath(from)), text(remotePath(to))])
+    const subject = { path: remotePath(to), action: 'replace' }
+    return this.#extended('posix-rename', subject, [remotePath(from), subject.path])
   }
 
   /** Gives the file at `from` a second name. Needs `hardlink`. */
   async hardlink(from: PathName, to: PathName): Promise<void> {
     const subject = { path: remotePath(to), action: 'make the hard link' }
-    return this.#extended('hardlink', subject, [text(remotePath(from)), text(subject.path)])
+    return this.#extended('hardlink', subject, [remotePath(from), subject.path])
   }
 
   /** What is free where `path` is. Needs `statvfs`. */
   async statvfs(path: PathName): Promise<FileSystemSpace> {
     const about = { path: remotePath(path), action: 'ask for the free space of' }
-    const fields = [text(EXTENSIONS.statvfs.wireName), text(about.path)]
+    const fields = [EXTENSIONS.statvfs.wireName, about.path]
     return this.#ask({ type: PacketType.EXTENDED, fields, answer: PacketType.EXTENDED_REPLY, parse: decodeSpace, ...about })
   }
 
@@ -205,28 +207,29 @@ export class SftpClient {
     return this.#server.wire.ask(question, this.#signal)
   }
 
-  #doing(type: number, subject: Subject, fields: readonly Buffer[]): Promise<void> {
+  #doing(type: number, subject: Subject, fields: readonly Field[]): Promise<void> {
     return this.#ask({ type, fields, answer: PacketType.STATUS, parse: nothing, ...subject })
   }
 
   #changing(type: number, path: PathName, action: string): Promise<void> {
-    return this.#doing(type, { path: remotePath(path), action }, [text(remotePath(path))])
+    const subject = { path: remotePath(path), action }
+    return this.#doing(type, subject, [subject.path])
   }
 
-  #extended(extension: Extension, subject: Subject, fields: readonly Buffer[]): Promise<void> {
-    return this.#doing(PacketType.EXTENDED, subject, [text(EXTENSIONS[extension].wireName), ...fields])
+  #extended(extension: Extension, subject: Subject, fields: readonly Field[]): Promise<void> {
+    return this.#doing(PacketType.EXTENDED, subject, [EXTENSIONS[extension].wireName, ...fields])
   }
 
-  #opening(type: number, subject: Subject, fields: readonly Buffer[]): Promise<RemoteFile> {
+  #opening(type: number, subject: Subject, fields: readonly Field[]): Promise<RemoteFile> {
     const parse = (reply: FieldReader): RemoteFile => {
       const handle = Buffer.from(reply.text())
       if (handle.length > MAX_HANDLE_BYTES) throw protocolError(`a handle of ${handle.length} bytes`)
       return { handle, path: subject.path }
     }
-    return this.#ask({ type, fields: [text(subject.path), ...fields], answer: PacketType.HANDLE, parse, ...subject })
+    return this.#ask({ type, fields: [subject.path, ...fields], answer: PacketType.HANDLE, parse, ...subject })
   }
 
-  #attributes(type: number, path: Buffer, field: Buffer): Promise<FileAttributes> {
+  #attributes(type: number, path: Buffer, field = path): Promise<FileAttributes> {
     return this.#ask({ type, fields: [field], answer: PacketType.ATTRS, parse: decodeAttributes, path, action: 'look at' })
   }
 
@@ -236,7 +239,8 @@ export class SftpClient {
       if (entry === undefined || more.length > 0) throw protocolError('not exactly one name')
       return entry.name
     }
-    return this.#ask({ type, fields: [text(remotePath(path))], answer: PacketType.NAME, parse, path: remotePath(path), action })
+    const subject = { path: remotePath(path), action }
+    return this.#ask({ type, fields: [subject.path], answer: PacketType.NAME, parse, ...subject })
   }
 }
 

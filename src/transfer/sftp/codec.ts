@@ -42,36 +42,55 @@ export function protocolError(detail: string): RemexError {
   })
 }
 
+/** A field to encode: a number is a uint32, a bigint a uint64, anything else a string with its length in front (text as UTF-8). */
+export type Field = number | bigint | string | Buffer
+
 /**
- * A whole packet with its length in front. `dataBytes` is how much more of the same packet the caller sends after it,
- * so that file content is not copied.
+ * A packet with its length in front, in one piece: thousands of small requests a second are made of this.
+ * `dataBytes` is how much more of the same packet the caller sends after it, so that file content is not copied.
  */
-export function encodePacket(type: number, fields: readonly Buffer[], dataBytes = 0): Buffer {
-  const body = Buffer.concat(fields)
-  const head = Buffer.allocUnsafe(5)
-  head.writeUInt32BE(1 + body.length + dataBytes, 0)
-  head.writeUInt8(type, 4)
-  return Buffer.concat([head, body])
+export function encodePacket(type: number, fields: readonly Field[], dataBytes = 0): Buffer {
+  let bodyBytes = 1
+  for (const field of fields) bodyBytes += encodedBytes(field)
+  const packet = Buffer.allocUnsafe(4 + bodyBytes)
+  packet.writeUInt32BE(bodyBytes + dataBytes, 0)
+  packet.writeUInt8(type, 4)
+  let at = 5
+  for (const field of fields) at = putField(packet, field, at)
+  return packet
+}
+
+/** Where the request id of an encoded packet stands: its first field. */
+export const ID_AT = 5
+
+function encodedBytes(field: Field): number {
+  if (typeof field === 'number') return 4
+  if (typeof field === 'bigint') return 8
+  return 4 + (typeof field === 'string' ? Buffer.byteLength(field) : field.length)
+}
+
+/** Returns where the next field begins. */
+function putField(packet: Buffer, field: Field, at: number): number {
+  if (typeof field === 'number') return packet.writeUInt32BE(field, at)
+  if (typeof field === 'bigint') return packet.writeBigUInt64BE(field, at)
+  const byteCount = typeof field === 'string' ? packet.write(field, at + 4) : field.copy(packet, at + 4)
+  packet.writeUInt32BE(byteCount, at)
+  return at + 4 + byteCount
 }
 
 /** A uint32 field. */
 export function uint32(value: number): Buffer {
-  const field = Buffer.allocUnsafe(4)
-  field.writeUInt32BE(value)
-  return field
+  return encodePacket(0, [value]).subarray(ID_AT)
 }
 
 /** A uint64 field. */
 export function uint64(value: number): Buffer {
-  const field = Buffer.allocUnsafe(8)
-  field.writeBigUInt64BE(BigInt(value))
-  return field
+  return encodePacket(0, [BigInt(value)]).subarray(ID_AT)
 }
 
 /** A string field: length, then the bytes. */
 export function text(bytes: Buffer | string): Buffer {
-  const raw = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
-  return Buffer.concat([uint32(raw.length), raw])
+  return encodePacket(0, [bytes]).subarray(ID_AT)
 }
 
 /**
@@ -142,26 +161,31 @@ export class FieldReader {
   }
 
   uint8(): number {
-    return this.#take(1).readUInt8()
+    return this.#bytes.readUInt8(this.#pass(1))
   }
 
   uint32(): number {
-    return this.#take(4).readUInt32BE()
+    return this.#bytes.readUInt32BE(this.#pass(4))
   }
 
   /** Above 2^53 the nearest number: sizes from a server are hints, and no file is that large. */
   uint64(): number {
-    return Number(this.#take(8).readBigUInt64BE())
+    const start = this.#pass(8)
+    return this.#bytes.readUInt32BE(start) * 2 ** 32 + this.#bytes.readUInt32BE(start + 4)
   }
 
   /** A view into the packet; copy it to keep it. */
   text(): Buffer {
-    return this.#take(this.uint32())
+    const byteCount = this.uint32()
+    const start = this.#pass(byteCount)
+    return this.#bytes.subarray(start, start + byteCount)
   }
 
-  #take(byteCount: number): Buffer {
-    if (byteCount > this.#bytes.length - this.#at) throw protocolError('a packet that ends in the middle of a field')
-    this.#at += byteCount
-    return this.#bytes.subarray(this.#at - byteCount, this.#at)
+  /** Goes beyond the next `byteCount` bytes; returns where they begin. */
+  #pass(byteCount: number): number {
+    const start = this.#at
+    if (byteCount > this.#bytes.length - start) throw protocolError('a packet that ends in the middle of a field')
+    this.#at = start + byteCount
+    return start
   }
 }

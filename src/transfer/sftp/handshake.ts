@@ -1,16 +1,15 @@
 import { RemexError, remexError, withDetails } from '../../core/errors.ts'
 import type { Channel } from '../../transport/contract.ts'
 import { abortError } from '../abort.ts'
-import { PacketType, text } from './codec.ts'
+import { PacketType } from './codec.ts'
 import type { FieldReader } from './codec.ts'
 import { decodeLimits, decodeOffered, DEFAULT_LIMITS, EXTENSIONS, isOffered } from './extensions.ts'
 import type { Offered, SftpLimits } from './extensions.ts'
 import { SftpWire } from './wire.ts'
+import type { WireOptions } from './wire.ts'
 
 /** What the beginning of an SFTP connection needs to know. */
-export interface SftpOptions {
-  /** The host's id, for messages. */
-  readonly vmId: string
+export interface SftpOptions extends WireOptions {
   /** Bounds the greeting. Default: 30 000. */
   readonly timeoutMs?: number
   /** Aborts the greeting, and every operation of the client that comes of it. */
@@ -37,7 +36,7 @@ export async function greet(channel: Channel, options: SftpOptions): Promise<Sft
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(silentServer(options.vmId, timeoutMs)), timeoutMs)
   const signal = options.signal === undefined ? late.signal : AbortSignal.any([options.signal, late.signal])
-  const wire = new SftpWire(channel, options.vmId)
+  const wire = new SftpWire(channel, options)
   try {
     return await introduce(wire, signal)
   } catch (error) {
@@ -62,7 +61,7 @@ function decodeVersion(fields: FieldReader): Offered {
 /** A server that offers to tell its limits and then does not is served as one that never offered. */
 async function askLimits(wire: SftpWire, signal: AbortSignal): Promise<SftpLimits> {
   try {
-    const fields = [text(EXTENSIONS.limits.wireName)]
+    const fields = [EXTENSIONS.limits.wireName]
     const about = { action: 'ask for the limits of', path: Buffer.from('sftp') }
     return await wire.ask({ type: PacketType.EXTENDED, fields, answer: PacketType.EXTENDED_REPLY, parse: decodeLimits, ...about }, signal)
   } catch (error) {

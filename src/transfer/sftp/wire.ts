@@ -1,7 +1,10 @@
 import { asRemexError, RemexError, remexError, withDetails } from '../../core/errors.ts'
 import type { Channel } from '../../transport/contract.ts'
 import { abortError } from '../abort.ts'
-import { encodePacket, FieldReader, PacketDecoder, PacketType, protocolError, uint32 } from './codec.ts'
+import { encodePacket, FieldReader, ID_AT, PacketDecoder, PacketType, protocolError } from './codec.ts'
+import type { Field } from './codec.ts'
+import { Outbox } from './outbox.ts'
+import { SilenceWatch } from './silence.ts'
 import { decodeStatus, statusError, StatusCode } from './status.ts'
 import type { Asked } from './status.ts'
 
@@ -9,7 +12,7 @@ import type { Asked } from './status.ts'
 export interface Question<T> extends Omit<Asked, 'vmId'> {
   readonly type: number
   /** Everything after the request id. */
-  readonly fields: readonly Buffer[]
+  readonly fields: readonly Field[]
   /** File content that follows the fields; not copied, so it must stay as it is until the answer is there. */
   readonly data?: Buffer
   /** The packet type that answers it. `STATUS` means that only success or failure is told. */
@@ -20,9 +23,27 @@ export interface Question<T> extends Omit<Asked, 'vmId'> {
   readonly atEnd?: T
 }
 
+/** How a connection is used. */
+export interface WireOptions {
+  /** The host's id, for messages. */
+  readonly vmId: string
+  /**
+   * For how long the server may answer nothing while something is asked; then all that is asked rejects. Default: 5 minutes,
+   * because putting a large file on disk may take long. `Infinity` turns it off.
+   */
+  readonly silenceMs?: number
+  /**
+   * How many requests the server gets ahead of its answers; the others wait here. Default: 128. 1 for a server that refuses
+   * or forgets a request which comes before it has answered the last; one that only answers slowly or in order needs nothing.
+   */
+  readonly maxOutstanding?: number
+}
+
 /** A question under way. */
 interface Pending {
-  readonly send: (id: number) => void
+  /** With room for the request id. */
+  readonly packet: Buffer
+  readonly data: Buffer | undefined
   readonly settle: (type: number, fields: FieldReader) => void
   readonly reject: (error: RemexError) => void
   /** The others that the same signal covers. */
@@ -31,21 +52,22 @@ interface Pending {
   isSettled: boolean
 }
 
-/** Above this, further questions wait here: what the server and the channel must hold at once stays bounded. */
 const MAX_OUTSTANDING = 128
+const SILENCE_MS = 5 * 60_000
 const GREETING_ID = -1
 const MAX_ID = 0xffffffff
-/** Up to this, content is copied behind its head, which costs less than a packet of its own. */
-const COPY_BYTES = 16 * 1024
 
 /**
  * Questions and answers over one channel. Answers may come in any order. Whatever ends the channel rejects all that is
- * outstanding: `CONNECTION_LOST` when it broke, `TRANSFER_FAILED` when the server sent what is not SFTP.
+ * outstanding: `CONNECTION_LOST` when it broke, `TRANSFER_FAILED` when the server sent what is not SFTP, or nothing for too long.
  */
 export class SftpWire {
   readonly vmId: string
   readonly #channel: Channel
+  readonly #outbox: Outbox
   readonly #decoder = new PacketDecoder()
+  readonly #silence: SilenceWatch
+  readonly #maxOutstanding: number
   readonly #pending = new Map<number, Pending>()
   readonly #waiting: Pending[] = []
   readonly #bySignal = new Map<AbortSignal, Set<Pending>>()
@@ -54,9 +76,13 @@ export class SftpWire {
   #lastId = 0
   #failure: RemexError | undefined
 
-  constructor(channel: Channel, vmId: string) {
+  constructor(channel: Channel, { vmId, silenceMs = SILENCE_MS, maxOutstanding = MAX_OUTSTANDING }: WireOptions) {
     this.vmId = vmId
     this.#channel = channel
+    this.#outbox = new Outbox(channel.stdin)
+    this.#maxOutstanding = maxOutstanding
+    const onSilence = (): void => this.fail(silentServer(vmId, silenceMs))
+    this.#silence = new SilenceWatch({ silenceMs, isOwed: () => this.#pending.size > 0, onSilence })
     const lost = (cause?: unknown): void => this.fail(connectionLost(vmId, cause))
     channel.stdout.on('data', (chunk: Buffer) => this.#take(chunk))
     channel.stdout.once('end', () => lost()).once('close', () => lost())
@@ -67,12 +93,10 @@ export class SftpWire {
   /** Greets the server; resolves with what `parse` makes of its VERSION packet. Only once, before any {@link ask}. */
   greet<T>(version: number, parse: (fields: FieldReader) => T, signal: AbortSignal): Promise<T> {
     return new Promise((resolve, reject) => {
-      const settle = (type: number, fields: FieldReader): void => {
-        if (type !== PacketType.VERSION) throw protocolError(`a packet of type ${type} before its version`)
-        resolve(parse(fields))
-      }
-      const send = (): void => this.#write(encodePacket(PacketType.INIT, [uint32(version)]))
-      this.#enter({ send, settle, reject, isSettled: false }, GREETING_ID, signal)
+      const settle = (_type: number, fields: FieldReader): void => resolve(parse(fields))
+      const packet = encodePacket(PacketType.INIT, [version])
+      const pending = { packet, data: undefined, settle, reject, isSettled: false }
+      if (this.#isTaken(pending, signal)) this.#send(pending, GREETING_ID)
     })
   }
 
@@ -80,12 +104,16 @@ export class SftpWire {
   ask<T>(question: Question<T>, signal: AbortSignal | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       const settle = (type: number, fields: FieldReader): void => {
-        const answer = readAnswer({ ...question, vmId: this.vmId }, type, fields)
+        const answer = readAnswer(question, { vmId: this.vmId, type, fields })
         if (answer instanceof RemexError) reject(answer)
         else resolve(answer.value)
       }
-      const send = (id: number): void => this.#write(...packetOf(question, id))
-      this.#enter({ send, settle, reject, isSettled: false }, undefined, signal)
+      const { type, fields, data } = question
+      const packet = encodePacket(type, [0, ...fields], data?.length)
+      const pending = { packet, data, settle, reject, isSettled: false }
+      if (!this.#isTaken(pending, signal)) return
+      if (this.#pending.size < this.#maxOutstanding) this.#send(pending, this.#freeId())
+      else this.#waiting.push(pending)
     })
   }
 
@@ -99,21 +127,20 @@ export class SftpWire {
     if (this.#failure !== undefined) return
     this.#failure = error
     this.#listening.abort()
+    this.#silence.stop()
     for (const pending of [...this.#pending.values(), ...this.#waiting]) finish(pending)?.reject(error)
     this.#pending.clear()
     this.#waiting.length = 0
+    this.#outbox.flush()
     this.#channel.close()
   }
 
-  #enter(pending: Pending, id: number | undefined, signal: AbortSignal | undefined): void {
+  /** Whether `pending` may be asked; else it is rejected. */
+  #isTaken(pending: Pending, signal: AbortSignal | undefined): boolean {
     const refusal = this.#failure ?? (signal?.aborted ? abortError(signal) : undefined)
-    if (refusal !== undefined) {
-      pending.reject(refusal)
-      return
-    }
-    if (signal !== undefined) this.#cover(pending, signal)
-    if (this.#pending.size < MAX_OUTSTANDING) this.#send(pending, id ?? this.#freeId())
-    else this.#waiting.push(pending)
+    if (refusal !== undefined) pending.reject(refusal)
+    else if (signal !== undefined) this.#cover(pending, signal)
+    return refusal === undefined
   }
 
   /** One listener for each signal, however many questions it covers. */
@@ -135,20 +162,14 @@ export class SftpWire {
 
   #send(pending: Pending, id: number): void {
     this.#pending.set(id, pending)
-    pending.send(id)
+    if (id !== GREETING_ID) pending.packet.writeUInt32BE(id, ID_AT)
+    this.#outbox.send(pending.packet, pending.data)
   }
 
   #freeId(): number {
     do this.#lastId = this.#lastId === MAX_ID ? 0 : this.#lastId + 1
     while (this.#pending.has(this.#lastId))
     return this.#lastId
-  }
-
-  #write(...parts: Buffer[]): void {
-    const { stdin } = this.#channel
-    stdin.cork()
-    for (const part of parts) stdin.write(part)
-    stdin.uncork()
   }
 
   #take(chunk: Buffer): void {
@@ -167,6 +188,7 @@ export class SftpWire {
     const pending = this.#pending.get(id)
     if (pending === undefined) throw protocolError(`an answer (type ${type}) to a request that was not made`)
     this.#pending.delete(id)
+    this.#silence.heard()
     try {
       finish(pending)?.settle(type, fields)
     } catch (error) {
@@ -201,26 +223,33 @@ function connectionLost(vmId: string, cause: unknown): RemexError {
   })
 }
 
+function silentServer(vmId: string, silenceMs: number): RemexError {
+  return remexError('TRANSFER_FAILED', `the SFTP server of ${vmId} has not answered for ${silenceMs / 1000} s`, {
+    vmId,
+    hint: 'Look at the host: a disk or network file system that hangs, a full one, or a network that drops packets. The old file is untouched.',
+  })
+}
+
 function brokenBy(error: unknown, vmId: string): RemexError {
   const known = asRemexError(error)
   return withDetails(remexError(known.code, `${vmId}: ${known.message}`, { cause: known }), { vmId, hint: known.hint })
 }
 
-function packetOf(question: Question<unknown>, id: number): Buffer[] {
-  const { type, fields, data } = question
-  const head = encodePacket(type, [uint32(id), ...fields], data?.length)
-  if (data === undefined) return [head]
-  return data.length <= COPY_BYTES ? [Buffer.concat([head, data])] : [head, data]
+/** An answer as it came. */
+interface Arrived {
+  readonly vmId: string
+  readonly type: number
+  readonly fields: FieldReader
 }
 
 /** What the server answered, or the error it told. Throws when it is no answer to this question. */
-function readAnswer<T>(question: Question<T> & Asked, type: number, fields: FieldReader): { value: T } | RemexError {
+function readAnswer<T>(question: Question<T>, { vmId, type, fields }: Arrived): { value: T } | RemexError {
   const isStatus = type === PacketType.STATUS
   if (!isStatus && type === question.answer) return { value: question.parse(fields) }
   if (!isStatus) throw protocolError(`a packet of type ${type} in answer to one of type ${question.type}`)
   const status = decodeStatus(fields)
   if (status.code === StatusCode.EOF && question.atEnd !== undefined) return { value: question.atEnd }
-  if (status.code !== StatusCode.OK) return statusError(status, question)
+  if (status.code !== StatusCode.OK) return statusError(status, { vmId, action: question.action, path: question.path })
   if (question.answer !== PacketType.STATUS) throw protocolError(`success without an answer to a packet of type ${question.type}`)
   return { value: question.parse(fields) }
 }
