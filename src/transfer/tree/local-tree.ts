@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import type { Stats } from 'node:fs'
 import { remexError } from '../../core/errors.ts'
 import { localError, localKind } from '../local-side.ts'
-import { showPath } from '../path-name.ts'
+import { joinPath, showPath } from '../path-name.ts'
 import type { TreeEntry } from './entry.ts'
 import { inOrder, NO_NAME, placeIn, rootIsNoDirectory } from './listing.ts'
 import type { RootedTree } from './listing.ts'
@@ -44,11 +44,11 @@ async function listDirectory(path: Buffer, isRoot: boolean, pace: Pace): Promise
   if (directory === undefined) return null
   if (!directory.isDirectory()) throw remexError('TRANSFER_FAILED', `the local ${showPath(path)} is not a directory`)
   const entries: TreeEntry[] = []
+  const prefix = joinPath(path, NO_NAME).toString('latin1')
   for (const name of namesIn(path)) {
     if (pace.isDue) await pace.turn()
-    const bytes = Buffer.from(name, 'latin1')
-    const stats = look(placeIn(path, bytes), false)
-    if (stats !== undefined) entries.push(entryOf(bytes, stats))
+    const stats = look(Buffer.from(prefix + name, 'latin1'), false)
+    if (stats !== undefined) entries.push(entryOf(Buffer.from(name, 'latin1'), stats))
   }
   return inOrder(entries)
 }

@@ -15,18 +15,21 @@ export interface Pair {
 export function* pairsOf(source: readonly TreeEntry[], target: readonly TreeEntry[]): Generator<Pair, void> {
   let at = 0
   for (const entry of source) {
-    for (; isBefore(target[at], entry); at += 1) yield* targetOnly(source, target[at])
-    const existing = target[at]
-    if (existing !== undefined && compareNames(existing, entry) === 0) {
-      yield { entry, existing }
+    let order = orderOf(target[at], entry)
+    for (; order < 0; order = orderOf(target[at], entry)) {
+      yield* targetOnly(source, target[at])
       at += 1
-    } else yield { entry, existing: twinOf(entry, target) ?? null }
+    }
+    const existing = order === 0 ? target[at] : twinOf(entry, target)
+    if (order === 0) at += 1
+    yield { entry, existing: existing ?? null }
   }
   for (; at < target.length; at += 1) yield* targetOnly(source, target[at])
 }
 
-function isBefore(existing: TreeEntry | undefined, entry: TreeEntry): boolean {
-  return existing !== undefined && compareNames(existing, entry) < 0
+/** As {@link compareNames}; the end of the list comes after everything. */
+function orderOf(existing: TreeEntry | undefined, entry: TreeEntry): number {
+  return existing === undefined ? 1 : compareNames(existing, entry)
 }
 
 function* targetOnly(source: readonly TreeEntry[], existing: TreeEntry | undefined): Generator<Pair, void> {

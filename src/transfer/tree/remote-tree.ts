@@ -10,8 +10,12 @@ import type { TreeEntry } from './entry.ts'
 import { inOrder, NO_NAME, placeIn, rootIsNoDirectory } from './listing.ts'
 import type { RootedTree } from './listing.ts'
 
-/** Lists of one directory that are asked for at once: at 50 ms a round trip, four bring 8,000 names a second. */
+/** Requests for names of one directory under way at once: four bring 8,000 names a second at 50 ms a round trip. */
 const LISTS_AHEAD = 4
+/** What most directories need: one for the names, one for the end. */
+const FIRST_LISTS = 2
+/** With so many names a directory is not like most. OpenSSH sends at most 100 in an answer. */
+const MANY_NAMES = 64
 /** Names without attributes that are asked about at once. */
 const LOOKS_AHEAD = 32
 const MAX_ENTRIES = 1_000_000
@@ -99,7 +103,8 @@ async function readEntries(sftp: SftpClient, opened: RemoteFile, listed: Listed)
   const asked: Promise<readonly DirectoryEntry[] | null>[] = []
   let isAtEnd = false
   for (;;) {
-    while (!isAtEnd && asked.length < LISTS_AHEAD) asked.push(quietly(sftp.readdir(opened)))
+    const ahead = listed.found.length < MANY_NAMES ? FIRST_LISTS : LISTS_AHEAD
+    while (!isAtEnd && asked.length < ahead) asked.push(quietly(sftp.readdir(opened)))
     const oldest = asked.shift()
     if (oldest === undefined) return
     const entries = await (isAtEnd ? oldest.catch(() => null) : oldest)
