@@ -25,11 +25,20 @@ export function placeIn(root: Buffer, path: Buffer): Buffer {
   return path.length === 0 ? root : joinPath(root, path)
 }
 
-/** `entries` in the order of `compareNames`. Strings of one byte a character are compared several times faster than buffers. */
-export function inOrder(entries: readonly TreeEntry[]): TreeEntry[] {
-  const keyed = entries.map((entry) => ({ entry, key: entry.name.toString('latin1') + (entry.kind === 'directory' ? '/' : '') }))
-  keyed.sort((a, b) => (a.key < b.key ? -1 : 1))
-  return keyed.map(({ entry }) => entry)
+/** Entries of one directory as they come, and then in order. */
+export class Listing {
+  readonly #keyed: { readonly key: string; readonly entry: TreeEntry }[] = []
+
+  /** Adds `entry`, whose name is `latin1`: strings of one byte a character are compared several times faster than buffers. */
+  add(latin1: string, entry: TreeEntry): void {
+    this.#keyed.push({ key: entry.kind === 'directory' ? `${latin1}/` : latin1, entry })
+  }
+
+  /** All entries, in the order of `compareNames`. */
+  inOrder(): TreeEntry[] {
+    this.#keyed.sort((a, b) => (a.key < b.key ? -1 : 1))
+    return this.#keyed.map(({ entry }) => entry)
+  }
 }
 
 /** The error for a root that is not a directory; `whose` stands before its path (`the local `, `vm01: `). */

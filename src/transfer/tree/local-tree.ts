@@ -4,7 +4,7 @@ import { remexError } from '../../core/errors.ts'
 import { localError, localKind } from '../local-side.ts'
 import { joinPath, showPath } from '../path-name.ts'
 import type { TreeEntry } from './entry.ts'
-import { inOrder, NO_NAME, placeIn, rootIsNoDirectory } from './listing.ts'
+import { Listing, NO_NAME, placeIn, rootIsNoDirectory } from './listing.ts'
 import type { RootedTree } from './listing.ts'
 import { Pace } from './pace.ts'
 
@@ -43,14 +43,14 @@ async function listDirectory(path: Buffer, isRoot: boolean, pace: Pace): Promise
   const directory = look(path, isRoot)
   if (directory === undefined) return null
   if (!directory.isDirectory()) throw remexError('TRANSFER_FAILED', `the local ${showPath(path)} is not a directory`)
-  const entries: TreeEntry[] = []
+  const listing = new Listing()
   const prefix = joinPath(path, NO_NAME).toString('latin1')
   for (const name of namesIn(path)) {
     if (pace.isDue) await pace.turn()
     const stats = look(Buffer.from(prefix + name, 'latin1'), false)
-    if (stats !== undefined) entries.push(entryOf(Buffer.from(name, 'latin1'), stats))
+    if (stats !== undefined) listing.add(name, entryOf(Buffer.from(name, 'latin1'), stats))
   }
-  return inOrder(entries)
+  return listing.inOrder()
 }
 
 /** Latin-1 gives every byte one character and back, in a tenth of the memory of as many buffers. */

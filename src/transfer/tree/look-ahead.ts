@@ -5,8 +5,10 @@ import type { Outcome, Plan, WalkedDirectory } from './plan.ts'
 const MAX_UNDER_WAY = 16
 /** How far ahead of the walk a directory may be listed, counted in directories. */
 const MAX_AHEAD = 32
-/** Above this many names that wait for the walk, no further directory is listed ahead. */
+/** So many names may wait for the walk, or be expected, before no further directory is listed ahead. */
 const MAX_WAITING_NAMES = 50_000
+/** What a directory is expected to bring before any has come: few are asked for at once until they prove to be small. */
+const UNKNOWN_NAMES = 16_000
 
 /** A directory in the order of the walk. */
 interface Place {
@@ -31,6 +33,8 @@ export class LookAhead {
   #first: Place | undefined
   #underWay = 0
   #waitingNames = 0
+  /** What a directory under way may bring: that of the largest so far, less with each one that was smaller. */
+  #expectedNames = UNKNOWN_NAMES
   #isStopped = false
 
   constructor(root: WalkedDirectory, plan: (directory: WalkedDirectory) => Promise<Plan | 'vanished'>) {
@@ -68,7 +72,8 @@ export class LookAhead {
   }
 
   #hasRoom(): boolean {
-    return !this.#isStopped && this.#underWay < MAX_UNDER_WAY && this.#waitingNames < MAX_WAITING_NAMES
+    const nameCount = this.#waitingNames + this.#underWay * this.#expectedNames
+    return !this.#isStopped && this.#underWay < MAX_UNDER_WAY && nameCount < MAX_WAITING_NAMES
   }
 
   #ask(place: Place): Promise<Settled> {
@@ -94,6 +99,7 @@ export class LookAhead {
   #learn(place: Place, plan: Plan): void {
     place.nameCount = plan.items.length
     this.#waitingNames += plan.items.length
+    this.#expectedNames = Math.max(plan.items.length, Math.floor(this.#expectedNames / 2))
     let last = place
     const behind = place.next
     for (const { walk } of plan.items) {

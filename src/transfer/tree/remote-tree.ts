@@ -7,7 +7,7 @@ import type { DirectoryEntry, FileAttributes } from '../sftp/attributes.ts'
 import type { RemoteFile, SftpClient } from '../sftp/client.ts'
 import { eachOf } from './each-of.ts'
 import type { TreeEntry } from './entry.ts'
-import { inOrder, NO_NAME, placeIn, rootIsNoDirectory } from './listing.ts'
+import { Listing, NO_NAME, placeIn, rootIsNoDirectory } from './listing.ts'
 import type { RootedTree } from './listing.ts'
 
 /** Requests for names of one directory under way at once: four bring 8,000 names a second at 50 ms a round trip. */
@@ -62,7 +62,8 @@ async function listDirectory(host: Host, directory: Buffer): Promise<TreeEntry[]
   try {
     const listed = new Listed(sftp.vmId, opened.path)
     await readEntries(sftp, opened, listed)
-    return inOrder(await complete(sftp, listed))
+    await complete(sftp, listed)
+    return listed.listing.inOrder()
   } finally {
     close(sftp, opened)
   }
@@ -103,7 +104,7 @@ async function readEntries(sftp: SftpClient, opened: RemoteFile, listed: Listed)
   const asked: Promise<readonly DirectoryEntry[] | null>[] = []
   let isAtEnd = false
   for (;;) {
-    const ahead = listed.found.length < MANY_NAMES ? FIRST_LISTS : LISTS_AHEAD
+    const ahead = listed.count < MANY_NAMES ? FIRST_LISTS : LISTS_AHEAD
     while (!isAtEnd && asked.length < ahead) asked.push(quietly(sftp.readdir(opened)))
     const oldest = asked.shift()
     if (oldest === undefined) return
@@ -116,7 +117,9 @@ async function readEntries(sftp: SftpClient, opened: RemoteFile, listed: Listed)
 /** The names of one directory so far, held to what a directory can have. */
 class Listed {
   readonly directory: Buffer
-  readonly found: DirectoryEntry[] = []
+  readonly listing = new Listing()
+  /** Names whose attributes the server left out. */
+  readonly incomplete: Buffer[] = []
   readonly #vmId: string
   readonly #names = new Set<string>()
   #namesBytes = 0
@@ -127,11 +130,16 @@ class Listed {
     this.directory = directory
   }
 
+  /** How many names there are so far. */
+  get count(): number {
+    return this.#names.size
+  }
+
   /** Takes one answer. Throws `TRANSFER_FAILED` for what cannot be. */
   take(entries: readonly DirectoryEntry[]): void {
-    const before = this.found.length
+    const before = this.count
     for (const entry of entries) this.#add(entry)
-    this.#emptyAnswers = this.found.length > before ? 0 : this.#emptyAnswers + 1
+    this.#emptyAnswers = this.count > before ? 0 : this.#emptyAnswers + 1
     if (this.#emptyAnswers > MAX_EMPTY_ANSWERS) throw this.#impossible('it has no end')
   }
 
@@ -144,9 +152,10 @@ class Listed {
     if (this.#names.has(name)) throw this.#impossible(`the name ${showPath(entry.name)} twice`)
     this.#names.add(name)
     this.#namesBytes += name.length
-    if (this.#names.size > MAX_ENTRIES) throw this.#impossible(`more than ${MAX_ENTRIES} names`)
+    if (this.count > MAX_ENTRIES) throw this.#impossible(`more than ${MAX_ENTRIES} names`)
     if (this.#namesBytes > MAX_NAMES_BYTES) throw this.#impossible(`more than ${MAX_NAMES_BYTES} bytes of names`)
-    this.found.push(entry)
+    if (isWhole(entry.attributes)) this.listing.add(name, entryOf(entry.name, entry.attributes))
+    else this.incomplete.push(entry.name)
   }
 
   #impossible(what: string): RemexError {
@@ -156,18 +165,11 @@ class Listed {
 }
 
 /** The attributes that the server left out are asked for. What has vanished since is left out. */
-async function complete(sftp: SftpClient, { directory, found }: Listed): Promise<TreeEntry[]> {
-  const entries: TreeEntry[] = []
-  const incomplete: Buffer[] = []
-  for (const { name, attributes } of found) {
-    if (isWhole(attributes)) entries.push(entryOf(name, attributes))
-    else incomplete.push(name)
-  }
+async function complete(sftp: SftpClient, { directory, incomplete, listing }: Listed): Promise<void> {
   await eachOf(incomplete, LOOKS_AHEAD, async (name) => {
     const attributes = await orNull(sftp.lstat(placeIn(directory, name)))
-    if (attributes !== null) entries.push(entryOf(name, attributes))
+    if (attributes !== null) listing.add(name.toString('latin1'), entryOf(name, attributes))
   })
-  return entries
 }
 
 function isWhole(attributes: FileAttributes): boolean {

@@ -94,19 +94,9 @@ describe('localTree', () => {
 
   it('leaves out what vanishes while it lists, and lets others have their turn', async () => {
     const root = await scratch()
-    for (let index = 0; index < 20_000; index += 1) writeFileSync(join(root, `file-${index}`), '')
-    const listed = localTree(Buffer.from(root)).list(ROOT)
-    let turns = 0
-    const removed = new Promise<void>((resolve) => {
-      setImmediate(() => {
-        turns += 1
-        rmSync(root, { recursive: true })
-        resolve()
-      })
-    })
-    await removed
-    expect((await listed)?.length).toBeLessThan(20_000)
-    expect(turns).toBe(1)
+    for (let index = 0; index < 8000; index += 1) writeFileSync(join(root, `file-${index}`), '')
+    setImmediate(() => rmSync(root, { recursive: true }))
+    expect((await localTree(Buffer.from(root)).list(ROOT))?.length).toBeLessThan(8000)
   })
 
   it('says what a link says, byte by byte', async () => {

@@ -128,7 +128,7 @@ describe('the look-ahead of compareTrees', () => {
     }), nothing, OPTIONS)
     for (let count = 0; count < 3; count += 1) await steps.next()
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate)
-    expect(held).toBeLessThanOrEqual(20)
+    expect(held).toBeLessThanOrEqual(8)
     await steps.return()
   })
 })
