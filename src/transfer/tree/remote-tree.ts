@@ -1,5 +1,5 @@
-import { remexError } from '../../core/errors.ts'
-import type { RemexError } from '../../core/errors.ts'
+import { RemexError, remexError } from '../../core/errors.ts'
+import type { ErrorCode } from '../../core/errors.ts'
 import { showPath } from '../path-name.ts'
 import { isNotFound } from '../remote-side.ts'
 import { fileKind } from '../sftp/attributes.ts'
@@ -25,6 +25,9 @@ const MAX_PATH_BYTES = 4096
 const MAX_NAMES_BYTES = MAX_ENTRIES * 256
 /** Answers in a row that bring no name. An honest server sends none, but for `.` and `..`. */
 const MAX_EMPTY_ANSWERS = 16
+
+/** What a status of the server becomes. */
+const REFUSALS = new Set<ErrorCode>(['PERMISSION_DENIED', 'REMOTE_NOT_FOUND', 'TRANSFER_FAILED'])
 
 /** What lists of a host are made with. */
 interface Host {
@@ -108,10 +111,16 @@ async function readEntries(sftp: SftpClient, opened: RemoteFile, listed: Listed)
     while (!isAtEnd && asked.length < ahead) asked.push(quietly(sftp.readdir(opened)))
     const oldest = asked.shift()
     if (oldest === undefined) return
-    const entries = await (isAtEnd ? oldest.catch(() => null) : oldest)
+    const entries = await (isAtEnd ? oldest.catch((error: unknown) => nullAfterEnd(sftp, error)) : oldest)
     if (entries === null) isAtEnd = true
     else listed.take(entries)
   }
+}
+
+/** A server may refuse requests after the end. A broken connection or a deadline may have kept names from us, and is no end. */
+function nullAfterEnd(sftp: SftpClient, error: unknown): null {
+  if (!sftp.isEnded && error instanceof RemexError && REFUSALS.has(error.code)) return null
+  throw error
 }
 
 /** The names of one directory so far, held to what a directory can have. */

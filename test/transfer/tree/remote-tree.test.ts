@@ -217,6 +217,16 @@ describe('remoteTree, against a server that lies', () => {
     expect(await tree.list(ROOT)).toMatchObject([{ name: Buffer.from('late') }])
   })
 
+  it('tells no list at all when the connection breaks after the end, before all answers are there', async () => {
+    let count = 0
+    const late = await hostile((request, server) => {
+      count += 1
+      if (count === 1) server.answer(request, PacketType.STATUS, status(1))
+      else server.hangUp()
+    })
+    await expect(late.list(ROOT)).rejects.toMatchObject({ code: 'CONNECTION_LOST' })
+  })
+
   it.each([
     ['size', { mode: 0o100644, atime: 5, mtime: 5 }],
     ['time', { mode: 0o100644, sizeBytes: 1 }],
