@@ -26,13 +26,14 @@ describe.skipIf(sftpServerPath === undefined)('SftpClient, against the real sftp
 
   it('knows what OpenSSH offers and how much one request may carry', async () => {
     const client = await open(await scratch())
-    expect(client.limits).toEqual({ maxReadBytes: 261120, maxWriteBytes: 261120 })
-    for (const name of ['posix-rename', 'fsync', 'statvfs', 'hardlink', 'limits'] as const) expect(client.offers(name)).toBe(true)
+    expect(client.limits).toEqual({ maxReadBytes: 261120, maxWriteBytes: 261120, maxHandles: expect.any(Number) })
+    expect(client.limits.maxHandles).toBeGreaterThan(16)
+    for (const name of ['posix-rename', 'fsync', 'statvfs', 'hardlink', 'lsetstat', 'limits'] as const) expect(client.offers(name)).toBe(true)
   })
 
   it('takes what every server takes where there are no limits to ask for', async () => {
     const client = await open(await scratch(), ['-P', 'limits,fsync'])
-    expect(client.limits).toEqual({ maxReadBytes: 32768, maxWriteBytes: 32768 })
+    expect(client.limits).toEqual({ maxReadBytes: 32768, maxWriteBytes: 32768, maxHandles: 16 })
     expect(client.offers('fsync')).toBe(false)
   })
 
@@ -88,6 +89,33 @@ describe.skipIf(sftpServerPath === undefined)('SftpClient, against the real sftp
     await writeFile(join(home, 'file'), '')
     await client.hardlink('file', 'second')
     expect((await stat(join(home, 'file'))).nlink).toBe(2)
+  })
+
+  it('sets the times of a link itself', async () => {
+    const home = await scratch()
+    const client = await open(home)
+    await writeFile(join(home, 'file'), '')
+    await client.symlink('file', 'link')
+    await client.lsetstat('link', { atime: 1000, mtime: 2000 })
+    expect((await client.lstat('link')).mtime).toBe(2000)
+    expect((await client.stat('link')).mtime).toBeGreaterThan(2000)
+  })
+
+  it('copies from one file to another on the host, where it offers to', async ({ skip }) => {
+    const home = await scratch()
+    const client = await open(home)
+    skip(!client.offers('copy-data'), 'this sftp-server is older than copy-data')
+    const content = randomBytes(300_000)
+    await writeFile(join(home, 'from'), content)
+    const from = await client.open('from', OpenFlag.READ)
+    const to = await client.open('to', OpenFlag.WRITE | OpenFlag.CREATE)
+    await client.copyData({ file: from, offset: 1000 }, 200_000, { file: to, offset: 5 })
+    expect((await readFile(join(home, 'to'))).subarray(5).equals(content.subarray(1000, 201_000))).toBe(true)
+    // Nothing tells that there was less to copy.
+    await client.copyData({ file: from, offset: 299_999 }, 2, { file: to, offset: 200_005 })
+    expect((await client.fstat(to)).sizeBytes).toBe(200_006)
+    await expect(client.copyData({ file: to, offset: 0 }, 1, { file: to, offset: 0 })).rejects.toMatchObject({ code: 'TRANSFER_FAILED' })
+    await expect(client.copyData({ file: from, offset: 0 }, 0, { file: to, offset: 0 })).rejects.toMatchObject({ code: 'INTERNAL' })
   })
 
   it('renames, refusing or replacing what is there as asked', async () => {

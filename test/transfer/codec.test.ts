@@ -117,6 +117,16 @@ describe('field decoders', () => {
     )
   })
 
+  it.each([
+    ['before 1970', -1, 0],
+    ['after 2106', 2 ** 33, 2 ** 32 - 1],
+    ['within a second', 1.9, 1],
+    ['that is none', Number.NaN, 0],
+  ])('say the nearest that 32 bits can, of a time %s', (_what, given, said) => {
+    const fields = new FieldReader(encodePacket(0, encodeAttributes({ atime: given, mtime: given })).subarray(ID_AT))
+    expect(decodeAttributes(fields)).toEqual({ atime: said, mtime: said })
+  })
+
   it('read names as any bytes', () => {
     fc.assert(
       fc.property(fc.array(bytes(40), { maxLength: 5 }), (names) => {
@@ -149,13 +159,13 @@ describe('field decoders', () => {
   })
 
   it.each([
-    ['what OpenSSH says', [262144, 261120, 261120, 1019], { maxReadBytes: 261120, maxWriteBytes: 261120 }],
-    ['no limit at all', [0, 0, 0, 0], { maxReadBytes: 261120, maxWriteBytes: 261120 }],
-    ['more than is sensible', [2 ** 53, 2 ** 53, 2 ** 53, 0], { maxReadBytes: 261120, maxWriteBytes: 261120 }],
-    ['next to nothing', [1, 1, 1, 1], { maxReadBytes: 1024, maxWriteBytes: 1024 }],
-    ['a packet smaller than what it may carry', [34000, 0, 65536, 0], { maxReadBytes: 33723, maxWriteBytes: 33723 }],
-  ])('bound the limits when a server tells %s', (_what, said, expected) => {
-    expect(decodeLimits(new FieldReader(Buffer.concat(said.map(uint64))))).toEqual(expected)
+    ['what OpenSSH says', [262144, 261120, 261120, 1019], [261120, 261120, 1000]],
+    ['no limit at all', [0, 0, 0, 0], [261120, 261120, 128]],
+    ['more than is sensible', [2 ** 53, 2 ** 53, 2 ** 53, 2 ** 60], [261120, 261120, 1000]],
+    ['next to nothing', [1, 1, 1, 1], [1024, 1024, 1]],
+    ['a packet smaller than what it may carry', [34000, 0, 65536, 4], [33723, 33723, 4]],
+  ])('bound the limits when a server tells %s', (_what, said, [maxReadBytes, maxWriteBytes, maxHandles]) => {
+    expect(decodeLimits(new FieldReader(Buffer.concat(said.map(uint64))))).toEqual({ maxReadBytes, maxWriteBytes, maxHandles })
   })
 
   it('do not take a file system that counts no files for one that is full', () => {

@@ -22,6 +22,12 @@ export interface RemoteFile {
   readonly path: Buffer
 }
 
+/** A part of a file that is open on the host. */
+export interface FilePart {
+  readonly file: RemoteFile
+  readonly offset: number
+}
+
 /** What an operation is about, and what it does there, for messages. */
 type Subject = Pick<Question<unknown>, 'path' | 'action'>
 
@@ -57,7 +63,7 @@ export class SftpClient {
     return this.#server.wire.vmId
   }
 
-  /** How much one read or write may carry. */
+  /** How much one read or write may carry, and how much may be open. */
   get limits(): SftpLimits {
     return this.#server.limits
   }
@@ -194,6 +200,24 @@ export class SftpClient {
   async hardlink(from: PathName, to: PathName): Promise<void> {
     const subject = { path: remotePath(to), action: 'make the hard link' }
     return this.#extended('hardlink', subject, [remotePath(from), subject.path])
+  }
+
+  /** Sets what `attributes` has, of a symbolic link itself; a server may be able to set only its times and owner. Needs `lsetstat`. */
+  async lsetstat(path: PathName, attributes: FileAttributes): Promise<void> {
+    const subject = { path: remotePath(path), action: 'set the attributes of' }
+    return this.#extended('lsetstat', subject, [subject.path, ...encodeAttributes(attributes)])
+  }
+
+  /**
+   * Copies `lengthBytes` (at least 1) from one open file to another within the host. The server says nothing until it is
+   * done, and takes no other request: ask for a large file in parts. OpenSSH copies fewer in silence where the file ends
+   * before. Needs `copy-data`.
+   */
+  async copyData(from: FilePart, lengthBytes: number, to: FilePart): Promise<void> {
+    // On the wire, 0 would mean: to the end.
+    if (lengthBytes < 1) throw remexError('INTERNAL', `a copy of ${lengthBytes} bytes`)
+    const fields = [from.file.handle, BigInt(from.offset), BigInt(lengthBytes), to.file.handle, BigInt(to.offset)]
+    return this.#extended('copy-data', { path: to.file.path, action: 'copy to' }, fields)
   }
 
   /** What is free where `path` is. Needs `statvfs`. */

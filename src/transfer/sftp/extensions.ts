@@ -1,11 +1,16 @@
 import type { FieldReader } from './codec.ts'
 
-/** The extensions that are used, by their names on the wire, with the version that is understood. Source: OpenSSH PROTOCOL, section 4. */
+/**
+ * The extensions that are used, by their names on the wire, with the version that is understood.
+ * Source: OpenSSH PROTOCOL, section 4; copy-data: draft-ietf-secsh-filexfer-extensions-00, section 7.
+ */
 export const EXTENSIONS = {
   'posix-rename': { wireName: 'posix-rename@openssh.com', version: '1' },
   statvfs: { wireName: 'statvfs@openssh.com', version: '2' },
   hardlink: { wireName: 'hardlink@openssh.com', version: '1' },
   fsync: { wireName: 'fsync@openssh.com', version: '1' },
+  lsetstat: { wireName: 'lsetstat@openssh.com', version: '1' },
+  'copy-data': { wireName: 'copy-data', version: '1' },
   limits: { wireName: 'limits@openssh.com', version: '1' },
 } as const
 
@@ -28,28 +33,39 @@ export function decodeOffered(fields: FieldReader): Offered {
   return offered
 }
 
-/** How much one request may carry, in bytes of content. */
+/** What the server can be asked for at once. */
 export interface SftpLimits {
+  /** How much one request may carry, in bytes of content. */
   readonly maxReadBytes: number
   readonly maxWriteBytes: number
+  /** How many files and directories may be open at once, on this connection. */
+  readonly maxHandles: number
 }
 
-/** What every server takes. Source: draft-ietf-secsh-filexfer-02, section 3 (packets of at least 34 000 bytes). */
-export const DEFAULT_LIMITS: SftpLimits = { maxReadBytes: 32 * 1024, maxWriteBytes: 32 * 1024 }
+/**
+ * What every server takes. Source: draft-ietf-secsh-filexfer-02, section 3 (packets of at least 34 000 bytes). It says nothing
+ * of open files; a server that tells no limit may still have a small one.
+ */
+export const DEFAULT_LIMITS: SftpLimits = { maxReadBytes: 32 * 1024, maxWriteBytes: 32 * 1024, maxHandles: 16 }
 
 /** What OpenSSH takes at most; nothing larger is asked for, whatever a server says. */
 const MOST_BYTES = 255 * 1024
 const LEAST_BYTES = 1024
 /** Type, id, handle (256 at most), offset and length around the content of a packet. */
 const OVERHEAD_BYTES = 1 + 4 + (4 + 256) + 8 + 4
+/** Under what a process may usually have open (1024), whatever a server says. */
+const MOST_HANDLES = 1000
+/** Where the server sets no limit of its own, its process still has one, which it does not tell. */
+const UNLIMITED_HANDLES = 128
 
-/** Reads the reply to `limits@openssh.com`. 0 means that the server sets no limit of its own. */
+/** Reads the reply to `limits@openssh.com`. 0 means that the server sets no limit of its own. Source: OpenSSH PROTOCOL, section 4.8. */
 export function decodeLimits(fields: FieldReader): SftpLimits {
   const largest = (said: number): number => (said === 0 ? MOST_BYTES : said)
   const packetBytes = fields.uint64()
   const perPacket = largest(packetBytes === 0 ? 0 : Math.max(packetBytes - OVERHEAD_BYTES, LEAST_BYTES))
   const clamp = (said: number): number => Math.max(LEAST_BYTES, Math.min(largest(said), perPacket, MOST_BYTES))
-  return { maxReadBytes: clamp(fields.uint64()), maxWriteBytes: clamp(fields.uint64()) }
+  const [maxReadBytes, maxWriteBytes] = [clamp(fields.uint64()), clamp(fields.uint64())]
+  return { maxReadBytes, maxWriteBytes, maxHandles: Math.min(fields.uint64() || UNLIMITED_HANDLES, MOST_HANDLES) }
 }
 
 /** What is free on a file system of the host. */
