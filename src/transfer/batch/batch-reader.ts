@@ -20,7 +20,9 @@ export interface Awaited {
 export interface BatchForm {
   /** Whether the host tells the size of each file. Else a file of another size spoils what comes after it. */
   readonly hasSizes: boolean
-  readonly onReceived: ((sizeBytes: number) => void) | undefined
+  /** Whether the contents follow the digests. Else only {@link BatchReader.digests} are of use. */
+  readonly hasContents: boolean
+  readonly onReceived?: ((sizeBytes: number) => void) | undefined
 }
 
 /** A file of which the host says that it can be read. */
@@ -44,6 +46,7 @@ export class BatchReader {
   readonly #files: readonly Awaited[]
   readonly #form: BatchForm
   readonly #fetched: (Fetched | null)[]
+  readonly #digests: (string | null)[]
   readonly #queue = new ByteQueue()
   readonly #reading: Step<void>
   #extraBytes = 0
@@ -52,12 +55,18 @@ export class BatchReader {
     this.#files = files
     this.#form = form
     this.#fetched = files.map(() => null)
+    this.#digests = files.map(() => null)
     this.#reading = this.#parts()
   }
 
   /** What came so far, in the order of the files. */
   get fetched(): readonly (Fetched | null)[] {
     return this.#fetched
+  }
+
+  /** What the host said that the SHA-256 of each file is, so far. */
+  get digests(): readonly (string | null)[] {
+    return this.#digests
   }
 
   /** False once nothing more can be of use: what comes is not understood, or is more than was asked for. */
@@ -76,7 +85,8 @@ export class BatchReader {
     for (let from = 0; from < this.#files.length; ) {
       const flags = yield* this.#flags(noiseBytes)
       if (from + flags.length > this.#files.length) throw new Misfit()
-      yield* this.#part(this.#files.flatMap((file, index) => (flags[index - from] === '1' ? [{ ...file, index }] : [])))
+      const files = this.#files.slice(from, from + flags.length)
+      yield* this.#part(files.flatMap((file, at) => (flags[at] === '1' ? [{ ...file, index: from + at }] : [])))
       from += flags.length
       noiseBytes = 0
     }
@@ -98,18 +108,18 @@ export class BatchReader {
   *#part(files: readonly Readable[]): Step<void> {
     const sizes: number[] = []
     for (const { sizeBytes } of files) sizes.push(this.#form.hasSizes ? yield* this.#size() : sizeBytes)
-    const digests: string[] = []
-    for (const { name } of files) digests.push(yield* this.#digest(name))
+    for (const { name, index } of files) this.#digests[index] = yield* this.#digest(name)
+    if (!this.#form.hasContents) return
     for (const [at, file] of files.entries()) {
       const saidBytes = sizes[at] ?? 0
-      if (saidBytes === file.sizeBytes) this.#accept(file.index, yield* this.#bytes(saidBytes), digests[at])
+      if (saidBytes === file.sizeBytes) this.#accept(file.index, yield* this.#bytes(saidBytes))
       else yield* this.#skip(saidBytes, file)
     }
   }
 
-  #accept(index: number, content: Buffer, said: string | undefined): void {
+  #accept(index: number, content: Buffer): void {
     const sha256 = hash('sha256', content)
-    if (sha256 !== said) return
+    if (sha256 !== this.#digests[index]) return
     this.#fetched[index] = { content, sha256 }
     this.#form.onReceived?.(content.length)
   }

@@ -83,7 +83,8 @@ function putCommand(tools: HostTools, { directory, files }: PutBatch): string {
   ]
   // A connection that breaks ends the archive: then the host itself removes what came.
   const undo = `{ rm -rf "$f"; exit ${FAILED}; }`
-  return ['LC_ALL=C; export LC_ALL', assignName(directory), `mkdir -m 700 "$f" || exit ${NOT_MADE}`, `${steps.join(' && ')} || ${undo}`].join('; ')
+  const make = `mkdir -m 700 "$f" || exit ${NOT_MADE}`
+  return ['LC_ALL=C; export LC_ALL', assignName(directory), make, `${steps.join(' && ')} || ${undo}`].join('; ')
 }
 
 /** Some modes forbid the login itself to read the file, and some are lost when tar writes as an ordinary user. */
@@ -138,7 +139,8 @@ function compare(access: TransferAccess, batch: PutBatch, said: string): void {
   const [first] = wrong
   if (first === undefined) return
   const which = `${showPath(batch.nameOf(first))}: SHA-256 is ${found[first] ?? ''} there, but ${batch.files[first]?.sha256 ?? ''} here`
-  throw remexError('CHECKSUM_MISMATCH', `${vmId}: ${wrong.length} of ${batch.files.length} files arrived wrong, the first is ${which}`, { vmId })
+  const many = `${wrong.length} of ${batch.files.length} files arrived wrong, the first is`
+  throw remexError('CHECKSUM_MISMATCH', `${vmId}: ${many} ${which}`, { vmId })
 }
 
 function digest(line: string, name: string): string | undefined {
@@ -146,19 +148,26 @@ function digest(line: string, name: string): string | undefined {
   return called === name ? sha256 : undefined
 }
 
+interface Meaning {
+  readonly words: RegExp
+  readonly code: ErrorCode
+  readonly what: string
+}
+
 /** What the words of mkdir, tar, chmod and sync mean, in the C locale of glibc, musl and the BSDs. */
-const MEANINGS: readonly [RegExp, ErrorCode, string][] = [
-  [/no space left|quota exceeded/i, 'NO_SPACE', 'no space left'],
-  [/permission denied|not permitted|read-only file system/i, 'PERMISSION_DENIED', 'no permission to write'],
+const MEANINGS: readonly Meaning[] = [
+  { words: /no space left|quota exceeded/i, code: 'NO_SPACE', what: 'no space left' },
+  { words: /permission denied|not permitted|read-only file system/i, code: 'PERMISSION_DENIED', what: 'no permission to write' },
 ]
+const UNKNOWN: Meaning = { words: /./, code: 'TRANSFER_FAILED', what: 'the host could not take the files' }
 
 function failed({ vmId }: TransferAccess, { directory, files }: PutBatch, said: string): RemexError {
-  const [meaning, code, what] = MEANINGS.find(([words]) => words.test(said)) ?? [/./, 'TRANSFER_FAILED', 'the host could not take the files'] as const
+  const { words, code, what } = MEANINGS.find((meaning) => meaning.words.test(said)) ?? UNKNOWN
   // GNU tar remarks on old times, and comes to its end all the same.
-  const lines = said.split('\n').filter((line) => !line.includes('time stamp'))
-  const words = printable((lines.find((line) => meaning.test(line)) ?? '').trim()).slice(0, 200)
+  const lines = said.split('\n').filter((each) => !each.includes('time stamp'))
+  const line = printable((lines.find((each) => words.test(each)) ?? '').trim()).slice(0, 200)
   const where = `a batch of ${files.length} files for ${showPath(directory)}`
-  return remexError(code, `${vmId}: ${what} (${where})${words === '' ? '' : `: ${words}`}`, { vmId })
+  return remexError(code, `${vmId}: ${what} (${where})${line === '' ? '' : `: ${line}`}`, { vmId })
 }
 
 const REMOVAL_MS = 2000

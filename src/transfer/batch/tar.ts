@@ -54,7 +54,9 @@ function* coalesced(parts: Iterable<Buffer>): Generator<Buffer, void> {
 
 function tarHeader({ name, content, mode, mtime }: TarMember): Buffer {
   const header = Buffer.alloc(BLOCK_BYTES)
-  const octal = (value: number, offset: number, digits: number): void => void header.write(value.toString(8).padStart(digits, '0'), offset, 'latin1')
+  const octal = (value: number, offset: number, digits: number): void => {
+    header.write(value.toString(8).padStart(digits, '0'), offset, 'latin1')
+  }
   header.write(name, 0, 100, 'latin1')
   octal(mode & 0o7777, 100, 7)
   octal(0, 108, 7)

@@ -17,7 +17,8 @@ const MOST_STDERR_BYTES = 1024 * 1024
  * Runs shell text on the host, and ends it where it says too much: resolves with null then.
  * Rejects with the signal's reason, and as {@link TransferAccess.run} does.
  */
-export async function runWatched(access: TransferAccess, text: string, { signal, stdin, take }: WatchedInput): Promise<CommandOutput | null> {
+export async function runWatched(access: TransferAccess, text: string, watched: WatchedInput): Promise<CommandOutput | null> {
+  const { signal, stdin, take } = watched
   throwIfAborted(signal)
   const enough = new AbortController()
   let stderrBytes = 0

@@ -27,6 +27,7 @@ export interface ToolPath {
 /** A host whose PATH has these tools and no others. */
 export async function hostWith(home: string, { programs, busybox = false, scripts = {} }: ToolPath): Promise<TransferAccess> {
   const bin = await mkdtemp(join(home, 'bin-'))
+  await chmod(bin, 0o755)
   for (const program of programs) await symlink(which(busybox ? 'busybox' : program) ?? '/nowhere', join(bin, program))
   for (const [name, body] of Object.entries(scripts)) {
     await writeFile(join(bin, name), `#!/bin/sh\n${body}\n`)
