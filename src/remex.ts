@@ -18,6 +18,7 @@ import { Governor } from './session/governor.ts'
 import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
 import type { ConnectionInfo } from './transport/contract.ts'
+import { Partials } from './transfer/partials.ts'
 import { ssh2Engine } from './transport/ssh2/engine.ts'
 
 /** How to open Remex. */
@@ -59,7 +60,8 @@ export class Remex implements AsyncDisposable {
     const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
     const shared = { config, audit: this.#audit, user: this.user }
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
-    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry })
+    const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
+    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials })
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
     this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })
     this.trust = new HostTrust({ ...shared, engine })

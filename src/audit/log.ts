@@ -9,7 +9,7 @@ import type { Position } from './line.ts'
 import type { AuditRecord, Draft } from './record.ts'
 
 type Begun = 'user_id' | 'vm_id' | 'operation'
-type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names'
+type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run'
 
 /**
  * What is recorded of an operation before it happens. `os_user` and `pid` default to this process's own.
@@ -33,6 +33,10 @@ export type FinishFields = Pick<
   | 'stdout_bytes'
   | 'stderr_bytes'
   | 'size_bytes'
+  | 'files'
+  | 'unchanged'
+  | 'deleted'
+  | 'failed'
   | 'sha256'
   | 'killed'
 > &

@@ -33,6 +33,10 @@ export interface AuditRecord {
   readonly command_sha256?: string
   readonly local?: string
   readonly remote?: string
+  /** Of a transfer: of whole trees, which also removes what only the target has, or which only compares. */
+  readonly recursive?: boolean
+  readonly delete?: boolean
+  readonly dry_run?: boolean
   /** Names of environment variables; never their values. */
   readonly env_names?: readonly string[]
   readonly status?: 'success' | 'error'
@@ -51,8 +55,13 @@ export interface AuditRecord {
   readonly stdout_bytes?: number
   readonly stderr_bytes?: number
   readonly size_bytes?: number
-  /** Of the content of a transfer, hex. */
+  /** Of the content of a transfer, hex; of a tree, of the lines `<sha256>  <path>` of the files that were moved, sorted by path. */
   readonly sha256?: string | null
+  /** Of a tree: how many files were moved, were the same already, were removed, and failed. */
+  readonly files?: number
+  readonly unchanged?: number
+  readonly deleted?: number
+  readonly failed?: number
   readonly killed?: KillVerdict | null
   /** Why, in words: of a denial, or of a repair. */
   readonly reason?: string
@@ -69,7 +78,7 @@ export interface AuditRecord {
 /** A record as it is asked for: the chain adds `seq`, `prev` and `hash` when it is written. */
 export type Draft = Omit<AuditRecord, 'seq' | 'prev' | 'hash'>
 
-type Kind = 'text' | 'number' | 'texts' | 'killed'
+type Kind = 'text' | 'number' | 'flag' | 'texts' | 'killed'
 
 /** Every field with its kind, in the order in which it stands in a line. */
 const FIELDS: Record<keyof AuditRecord, Kind> = {
@@ -90,6 +99,9 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   command_sha256: 'text',
   local: 'text',
   remote: 'text',
+  recursive: 'flag',
+  delete: 'flag',
+  dry_run: 'flag',
   env_names: 'texts',
   status: 'text',
   ended: 'text',
@@ -106,6 +118,10 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   stderr_bytes: 'number',
   size_bytes: 'number',
   sha256: 'text',
+  files: 'number',
+  unchanged: 'number',
+  deleted: 'number',
+  failed: 'number',
   killed: 'killed',
   reason: 'text',
   torn_bytes: 'number',
@@ -133,6 +149,7 @@ const NULLABLE: ReadonlySet<keyof AuditRecord> = new Set([
 const IS_KIND: Record<Kind, (value: unknown) => boolean> = {
   text: (value) => typeof value === 'string',
   number: (value) => typeof value === 'number',
+  flag: (value) => typeof value === 'boolean',
   texts: (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
   killed: isKillVerdict,
 }

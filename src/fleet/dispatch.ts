@@ -13,12 +13,17 @@ import { DurableRuns, refuseUndurable, type Following } from '../session/durable
 import type { RunFactsOnHost } from '../session/durable/facts.ts'
 import type { Invocation } from '../session/invocation.ts'
 import { Session, type SessionReport } from '../session/session.ts'
-import { download } from '../transfer/download.ts'
+import type { Partials } from '../transfer/partials.ts'
+import { RateLimit } from '../transfer/rate-limit.ts'
 import { removeScript, scriptText, sendScript } from '../transfer/script-file.ts'
-import { upload } from '../transfer/upload.ts'
+import { transfer } from '../transfer/transfer.ts'
+import type { Step } from '../transfer/tree/entry.ts'
+import { Manifest } from '../transfer/tree/manifest.ts'
+import { emptyTally } from '../transfer/tree/move-tree.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import { transferAccess } from './access.ts'
 import { decideOptions, isDurable, type DecidedOptions } from './invocation.ts'
+import type { Asked, Gate, Move, Moved } from './gate.ts'
 import { BEGINNING, identityOf, isOver } from './durable-end.ts'
 import { neverRan, notStarted } from './never-ran.ts'
 import { checkFinish, describe, errorFinish, runFinish, transferFinish, type Description } from './record.ts'
@@ -26,7 +31,7 @@ import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
 import type { RunRegistry } from './registry.ts'
 import { StartResult } from './start-result.ts'
 import { matchesTarget, usableHost } from './roster.ts'
-import { decideTransfer, transferReport, type TransferAttempt } from './transfer-report.ts'
+import { decideTransfer, tellChange, transferReport, type TransferAttempt, type TreeRecord } from './transfer-report.ts'
 
 /** What the gate needs besides the sessions. */
 export interface DispatchRuntime {
@@ -36,6 +41,7 @@ export interface DispatchRuntime {
   readonly audit: () => Promise<AuditLog>
   /** Our notes of durable runs. */
   readonly registry: RunRegistry
+  readonly partials: Partials
   /** Who asks. */
   readonly user: string
   /** The operating system's user. */
@@ -44,25 +50,6 @@ export interface DispatchRuntime {
 
 /** A live listener that never returns must not hold up the end of everything. */
 const SETTLE_MS = 5000
-
-/** A request and how people read it. */
-interface Asked<R extends RunRequest | ScriptRequest = RunRequest | ScriptRequest> {
-  readonly request: R
-  readonly shown: string
-  /** What is run, where its text does not tell. */
-  readonly identity?: string
-  /** The run was there already: what was sent for it is not needed. */
-  readonly unused?: () => Promise<void>
-}
-
-interface Gate<R> {
-  readonly description: Description
-  readonly runId: string
-  readonly perform: (session: Session) => Promise<R>
-  readonly finish: (result: R, connection: ConnectionInfo | undefined) => FinishFields
-  /** The result of a failure; `result` is there when it ran and only the log could not be told. */
-  readonly failed: (error: RemexError, result?: R) => R
-}
 
 /**
  * The one way to anything remote: the policy decides, the log has it on disk, it runs, the log has how it ended.
@@ -95,23 +82,29 @@ export class Dispatcher {
     return this.#runLike(vmId, description, request, (session, runId) => this.#runScript(session, runId, { request, shown: description.command ?? '' }))
   }
 
-  /** Sends or fetches a file. The receipt, or why there is none, is in the result; rejects as `run` does. */
+  /** Sends or fetches a file or a tree. The receipt, or why there is none, is in the result; rejects as `run` does. */
   async transfer(vmId: string, request: TransferRequest): Promise<TransferResult> {
     const { clock } = this.#runtime.sessions
     decideTransfer(request, this.#runtime.config.settings)
     const startMs = clock.monotonicMs()
+    const tree = request.options.recursive ? { manifest: new Manifest(), tally: emptyTally() } : undefined
     const report = (outcome: TransferAttempt, attempts: number, connection?: ConnectionInfo): TransferResult =>
-      transferReport({ outcome, attempts }, { vmId, request, startMs, connection, now: { monotonicMs: clock.monotonicMs(), wallMs: clock.now() } })
+      transferReport({ outcome, attempts }, { vmId, request, tree, startMs, connection, now: { monotonicMs: clock.monotonicMs(), wallMs: clock.now() } })
     return this.#through(vmId, {
       description: describe(request),
       runId: newRunId(clock.now()),
       finish: transferFinish,
       failed: (error, result) => (result ? new TransferResult({ ...result, error }) : report({ error }, 0)),
       perform: async (session) => {
-        const { outcome, attempts } = await this.#attemptTransfer(session, request)
+        const { outcome, attempts } = await this.#attemptTransfer(session, request, tree)
         return report(outcome, attempts, session.connection)
       },
     })
+  }
+
+  /** A rate that several transfers share; undefined where there is no limit. */
+  limitTo(bytesPerSecond: number | undefined): RateLimit | undefined {
+    return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond, this.#runtime.sessions.clock)
   }
 
   /** Starts a durable command and comes back as soon as the host has begun it. Rejects as `run` does. */
@@ -287,13 +280,20 @@ export class Dispatcher {
     return { ...neverRan(error, this.#runtime.sessions.clock.now()), attempts, failures, executionTime, engine: connection?.engine ?? null, connection }
   }
 
-  async #attemptTransfer(session: Session, request: TransferRequest): Promise<{ outcome: TransferAttempt; attempts: number }> {
+  async #attemptTransfer(session: Session, request: TransferRequest, record: TreeRecord | undefined): Promise<{ outcome: TransferAttempt; attempts: number }> {
     const { operation, local, remote, options } = request
     const access = transferAccess(session, this.#runtime.sessions.clock)
     const move = { ...decideTransfer(request, this.#runtime.config.settings), signal: options.signal, what: 'the transfer' }
+    const { mode, preserve, checksum, onProgress, insecureSkipVerify, onChange, rules } = options
+    const onPlan = options.dryRun ? (step: Step): void => tellChange(step, onChange) : undefined
+    const limit = request.limit ?? this.limitTo(options.limitRate)
+    let attempt = 0
     const { outcome, attempts } = await this.#move(session, move, (signal) => {
-      const job = { localPath: local, remotePath: remote, mode: options.mode, verify: !options.insecureSkipVerify, signal, onProgress: options.onProgress }
-      return operation === 'upload' ? upload(access, job) : download(access, job)
+      // What an attempt of ours left behind is as good as what the caller asks for by name.
+      const resume = options.resume === true || ++attempt > 1
+      const tree = record && { ...record, delete: options.delete, rules, onPlan, tally: Object.assign(record.tally, emptyTally()) }
+      const shared = { mode, preserve, checksum, limit, onProgress, verify: !insecureSkipVerify, partials: this.#runtime.partials, signal }
+      return transfer(access, { operation, local, remote, resume, tree, ...shared })
     })
     return { outcome: outcome.error ? outcome : { receipt: outcome.value }, attempts }
   }
@@ -308,7 +308,7 @@ export class Dispatcher {
       try {
         return { value: await work(signal) }
       } catch (error) {
-        return { error: withDetails(signal.aborted ? cancelledError(signal, what) : asRemexError(error), { vmId: session.host.id }) }
+        return { error: withDetails(signal.aborted ? interrupted(error, signal, what) : asRemexError(error), { vmId: session.host.id }) }
       }
     }
     const retried = await withRetries({ attempts, budgetMs: timeoutMs, signal, clock }, attempt, ({ error }) => (error?.retryable ? error : undefined))
@@ -389,12 +389,8 @@ export class Dispatcher {
   }
 }
 
-/** How often and how long something may be tried. */
-interface Move extends Pick<DecidedOptions, 'attempts' | 'timeoutMs' | 'signal'> {
-  /** For the message of a deadline. */
-  readonly what: string
-}
-
-interface Moved<T> extends Pick<SessionReport, 'attempts' | 'failures' | 'executionTime'> {
-  readonly outcome: { readonly value: T; readonly error?: undefined } | { readonly error: RemexError; readonly value?: undefined }
+/** The error of an abort: what was under way may know more of it than that it was aborted. */
+function interrupted(error: unknown, signal: AbortSignal, what: string): RemexError {
+  const known = asRemexError(error)
+  return ['CANCELLED', 'TIMED_OUT'].includes(known.code) ? known : cancelledError(signal, what)
 }

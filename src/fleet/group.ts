@@ -7,7 +7,7 @@ import type { TransferResult } from '../core/transfer-result.ts'
 import type { Dispatcher } from './dispatch.ts'
 import { fanOut } from './fan-out.ts'
 import type { StartResult } from './start-result.ts'
-import type { Command, RunOptions, ScriptOptions, TransferOptions } from './requests.ts'
+import type { Command, RunOptions, ScriptOptions, TransferOptions, TreeChange } from './requests.ts'
 
 /** How many hosts at once, and what to hear of them. */
 export interface GroupOptions {
@@ -27,9 +27,11 @@ export interface GroupRunOptions extends Omit<RunOptions, 'onOutput'>, GroupOpti
 export type GroupScriptOptions = GroupRunOptions & Omit<ScriptOptions, keyof RunOptions>
 
 /** Options of a transfer with several hosts. */
-export interface GroupTransferOptions extends Omit<TransferOptions, 'onProgress'>, GroupOptions {
+export interface GroupTransferOptions extends Omit<TransferOptions, 'onProgress' | 'onChange'>, GroupOptions {
   /** Called with the bytes that are through so far for a host. */
   readonly onProgress?: (vmId: string, doneBytes: number, totalBytes: number | undefined) => void
+  /** With `dryRun`: told what would be done at a host. */
+  readonly onChange?: (vmId: string, change: TreeChange) => void
 }
 
 /** Several hosts at once. Every iteration gives each host's report as it finishes and never throws for a host. */
@@ -70,15 +72,17 @@ export class HostGroup {
     yield* this.#each(options, (vmId) => this.#dispatcher.start(vmId, { operation: 'script', path, options: ofHost(vmId, options) }))
   }
 
-  /** Sends a local file to every host. */
+  /** Sends a local file, or with `recursive` a tree, to every host. */
   async *put(local: string, remote: string, options: GroupTransferOptions = {}): AsyncGenerator<TransferResult, void> {
-    yield* this.#each(options, (vmId) => this.#dispatcher.transfer(vmId, { operation: 'upload', local, remote, options: progressOf(vmId, options) }))
+    const limit = this.#dispatcher.limitTo(options.limitRate)
+    yield* this.#each(options, (vmId) => this.#dispatcher.transfer(vmId, { operation: 'upload', local, remote, limit, options: transferOf(vmId, options) }))
   }
 
-  /** Fetches a file from every host; `localOf` says where each host's copy goes. */
+  /** Fetches a file, or with `recursive` a tree, from every host; `localOf` says where each host's copy goes. */
   async *get(remote: string, localOf: (vmId: string) => string, options: GroupTransferOptions = {}): AsyncGenerator<TransferResult, void> {
+    const limit = this.#dispatcher.limitTo(options.limitRate)
     yield* this.#each(options, (vmId) =>
-      this.#dispatcher.transfer(vmId, { operation: 'download', local: localOf(vmId), remote, options: progressOf(vmId, options) }),
+      this.#dispatcher.transfer(vmId, { operation: 'download', local: localOf(vmId), remote, limit, options: transferOf(vmId, options) }),
     )
   }
 
@@ -103,6 +107,10 @@ function ofHost<O extends GroupRunOptions>(vmId: string, { onOutput, ...options 
   return { ...options, ...(onOutput ? { onOutput: (stream, chunk) => onOutput(vmId, stream, chunk) } : {}) }
 }
 
-function progressOf(vmId: string, { onProgress, ...options }: GroupTransferOptions): TransferOptions {
-  return { ...options, ...(onProgress ? { onProgress: (done, total) => onProgress(vmId, done, total) } : {}) }
+function transferOf(vmId: string, { onProgress, onChange, ...options }: GroupTransferOptions): TransferOptions {
+  return {
+    ...options,
+    ...(onProgress ? { onProgress: (done, total) => onProgress(vmId, done, total) } : {}),
+    ...(onChange ? { onChange: (change) => onChange(vmId, change) } : {}),
+  }
 }

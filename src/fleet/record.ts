@@ -4,7 +4,7 @@ import { fingerprint } from '../core/host-key.ts'
 import type { RunResult } from '../core/outcome.ts'
 import { quoteWords } from '../core/quote.ts'
 import { Secret } from '../core/secret.ts'
-import type { TransferResult } from '../core/transfer-result.ts'
+import type { TransferResult, TreeFacts } from '../core/transfer-result.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import { commandText, refuseWrongTypes } from './invocation.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
@@ -15,7 +15,7 @@ export interface Description {
   /** For people and for the log; undefined for transfers. */
   readonly command: string | undefined
   /** What the audit record holds of it, besides who and where. */
-  readonly fields: Pick<BeginFields, 'command' | 'local' | 'remote' | 'env_names'>
+  readonly fields: Pick<BeginFields, 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run'>
   /** Values that must not be in the log. */
   readonly secrets: readonly Secret[]
   /** What the policy judges: words, or shell text as such. */
@@ -27,9 +27,12 @@ export interface Description {
 export function describe(request: RunRequest | ScriptRequest | TransferRequest): Description {
   if (request.operation === 'run') return describeRun(request)
   if (request.operation === 'script') return describeScript(request)
-  const { operation, local, remote } = request
-  return { operation, command: undefined, fields: { local, remote }, secrets: [], words: undefined, shellText: undefined }
+  const { operation, local, remote, options } = request
+  const asked = { ...flag('recursive', options.recursive), ...flag('delete', options.delete), ...flag('dry_run', options.dryRun) }
+  return { operation, command: undefined, fields: { local, remote, ...asked }, secrets: [], words: undefined, shellText: undefined }
 }
+
+const flag = <N extends string>(name: N, value: boolean | undefined): { readonly [K in N]?: true } => (value ? ({ [name]: true } as { readonly [K in N]?: true }) : {})
 
 function describeRun({ command: given, options }: RunRequest): Description {
   refuseWrongTypes(options)
@@ -77,7 +80,12 @@ export function transferFinish(result: TransferResult, connection: ConnectionInf
     attempts: result.attempts,
     ...connectionFields(connection),
     ...(result.sizeBytes === null ? {} : { size_bytes: result.sizeBytes, sha256: result.sha256 }),
+    ...(result.tree ? treeFields(result.tree) : {}),
   }
+}
+
+function treeFields({ files, unchanged, deleted, failed }: TreeFacts): Pick<FinishFields, 'files' | 'unchanged' | 'deleted' | 'failed'> {
+  return { files: files.size, unchanged, deleted, failed }
 }
 
 /** The finish record of what failed before it had a result of its own. */

@@ -2,6 +2,8 @@ import type { Readable } from 'node:stream'
 import type { Duration } from '../core/duration.ts'
 import type { Secret } from '../core/secret.ts'
 import type { OutputListener } from '../session/invocation.ts'
+import type { RateLimit } from '../transfer/rate-limit.ts'
+import type { FilterRule } from '../transfer/tree/filter.ts'
 
 /** Options of a command. */
 export interface RunOptions {
@@ -61,17 +63,44 @@ export interface ScriptOptions extends RunOptions {
 
 /** Options of `put` and `get`. */
 export interface TransferOptions {
-  /** Permission bits of the result. Default: those of the source. */
+  /** Permission bits of the result; in a tree those of its files. Default: those of the source. */
   readonly mode?: number
+  /** Gives the result the permission bits and times of the source. Default: false; files of a tree get its times even so. */
+  readonly preserve?: boolean
+  /** Go on where an interrupted transfer of the same file stood, after comparing what is there. Default: false. */
+  readonly resume?: boolean
+  /** Compare by SHA-256 what may be the same already, and do not move what is. Default: false; trees go by size and time. */
+  readonly checksum?: boolean
+  /** Bytes per second, for all hosts of a call together. Default: as fast as it goes. */
+  readonly limitRate?: number
   /** Limit for the whole transfer, connecting and repeats included. Default: `none`. */
   readonly timeout?: Duration
   /** How often to try. Default: `default_retry`, 3. */
   readonly retries?: number
-  /** Do not compare checksums; the receipt says that nothing was verified. Default: false. */
+  /** Do not compare checksums; the receipt says that nothing was verified. Default: false. Files of trees are always compared. */
   readonly insecureSkipVerify?: boolean
+  /** Both paths are directories, and the target is made like the source. Default: false. */
+  readonly recursive?: boolean
+  /** With `recursive`: removes at the target what the source does not have. Default: false. */
+  readonly delete?: boolean
+  /** With `recursive`: what belongs to the tree; the first rule that matches decides. Default: everything. */
+  readonly rules?: readonly FilterRule[]
+  /** With `recursive`: compare only, and tell {@link TransferOptions.onChange} what would be done. Default: false. */
+  readonly dryRun?: boolean
+  /** With `dryRun`: told what would be done. */
+  readonly onChange?: (change: TreeChange) => void
   readonly signal?: AbortSignal
-  /** Called with the bytes that are through so far. */
+  /** Called with the bytes that are through so far; `totalBytes` is undefined where it is not known before, as for trees. */
   readonly onProgress?: (doneBytes: number, totalBytes: number | undefined) => void
+}
+
+/** Something that a dry run of a tree would do. */
+export interface TreeChange {
+  readonly action: 'send' | 'make_directory' | 'link' | 'delete' | 'skip' | 'fail'
+  /** Relative to the tree, its bytes; empty for the tree itself. */
+  readonly path: Buffer
+  /** Of a file that would be sent. */
+  readonly sizeBytes: number | undefined
 }
 
 /** A command: shell text, or words that the host's shell does not interpret. */
@@ -97,4 +126,6 @@ export interface TransferRequest {
   readonly local: string
   readonly remote: string
   readonly options: TransferOptions
+  /** Shared by all hosts of a call. Default: one of its own, of `limitRate`. */
+  readonly limit?: RateLimit | undefined
 }

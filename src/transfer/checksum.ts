@@ -5,6 +5,7 @@ import type { TransferAccess } from './access.ts'
 import { throwIfAborted } from './abort.ts'
 import { showPath } from './path-name.ts'
 import { readAll } from './pipeline.ts'
+import { assignName } from './shell-name.ts'
 import { OpenFlag } from './sftp/client.ts'
 import type { SftpClient } from './sftp/client.ts'
 
@@ -28,21 +29,27 @@ export interface ChecksumFile {
  * Rejects with `CHECKSUM_UNAVAILABLE` when neither works (never a pass), `CONNECTION_LOST`, or the signal's reason.
  */
 export async function remoteSha256(paths: ChecksumPaths, file: ChecksumFile): Promise<string> {
-  return (await sha256ByTool(paths, file.path)) ?? (await sha256ByReading(paths, file))
+  const [found] = await askHashes(paths, checksumCommand(file.path))
+  return found ?? sha256ByReading(paths, file)
 }
 
 /** What the host's file is to be. */
 export interface Expected extends ChecksumFile {
   /** Hexadecimal. */
   readonly sha256: string
+  /** The host's, where it was asked for before. */
+  readonly known?: string | undefined
+  /** Whether a file that has become longer is right when it begins with the expected content. */
+  readonly mayHaveGrown?: boolean
   /** What to do when it is another. */
   readonly hint?: string
 }
 
 /** Rejects with `CHECKSUM_MISMATCH` when the host's file is not the one that is expected, and as {@link remoteSha256} does. */
 export async function assertRemoteSha256(paths: ChecksumPaths, expected: Expected): Promise<void> {
-  const found = await remoteSha256(paths, expected)
+  const found = expected.known ?? (await remoteSha256(paths, expected))
   if (found === expected.sha256) return
+  if (expected.mayHaveGrown && (await sha256OfStart(paths, expected)) === expected.sha256) return
   const { vmId } = paths.access
   const what = `${vmId}: SHA-256 of ${showPath(expected.path)} is ${found} there, but ${expected.sha256} here`
   throw remexError('CHECKSUM_MISMATCH', what, { vmId, hint: expected.hint })
@@ -50,7 +57,7 @@ export async function assertRemoteSha256(paths: ChecksumPaths, expected: Expecte
 
 /** Fastest first: OpenSSL uses the processor's SHA instructions, where coreutils may not (0.2 s against 0.75 s for 256 MB). */
 const TOOLS = ['openssl dgst -sha256', 'sha256sum', 'shasum -a 256', 'busybox sha256sum', 'sha256']
-const ANSWER = /^remex-sha256 ([0-9a-f]{64})$/m
+const ANSWER = /^remex-sha256 ([0-9a-f]{64})$/gm
 
 /**
  * Shell text that prints `remex-sha256 <64 hex digits>` for the file, by the first tool that is there and gives such digits.
@@ -60,32 +67,45 @@ const ANSWER = /^remex-sha256 ([0-9a-f]{64})$/m
 export function checksumCommand(path: Buffer): string {
   return [
     'LC_ALL=C; export LC_ALL',
-    `f=${shellName(path)}`,
+    assignName(path),
     `for t in ${TOOLS.map(quoteWord).join(' ')}; do s=$($t 2>/dev/null <"$f") || continue`,
     's=${s##*= }; s=${s%% *}; case $s in *[!0-9a-f]*) continue;; esac',
     'if [ ${#s} -eq 64 ]; then echo "remex-sha256 $s"; exit 0; fi; done; exit 1',
   ].join('; ')
 }
 
-/** `path` as a word of shell text; bytes that are not printable ASCII as octal, because shell text is sent as UTF-8. */
-function shellName(path: Buffer): string {
-  const latin = path.toString('latin1')
-  if (/^[ -~]*$/.test(latin)) return quoteWord(latin)
-  const octal = latin.replace(/[^A-Za-z0-9_/,:@+=-]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`)
-  // The dot keeps a newline at the end, which $(…) would cut off.
-  return `$(printf '${octal}.'); f=\${f%.}`
-}
+/**
+ * Shell text that finds a tool which hashes rightly, or ends; `h` then prints the SHA-256 of its standard input, in the
+ * form that {@link askHashes} reads.
+ */
+export const PICK_TOOL = [
+  'LC_ALL=C; export LC_ALL',
+  `for t in ${TOOLS.map(quoteWord).join(' ')} ''; do case $($t 2>/dev/null </dev/null) in *${createHash('sha256').digest('hex')}*) break;; esac; done`,
+  '[ -n "$t" ] || exit 1',
+  'h() { s=$($t 2>/dev/null) || exit 1; s=${s##*= }; echo "remex-sha256 ${s%% *}"; }',
+].join('; ')
 
-/** Undefined where the host has no shell, no tool, or one that says something else than a digest. */
-async function sha256ByTool({ access, signal }: ChecksumPaths, path: Buffer): Promise<string | undefined> {
+/**
+ * The hashes that `command` prints, in its order; none where the host has no shell or the command fails.
+ * Rejects with `CONNECTION_LOST` and with the signal's reason.
+ */
+export async function askHashes({ access, signal }: ChecksumPaths, command: string): Promise<string[]> {
   try {
-    const { exitCode, stdout } = await access.run(checksumCommand(path), { signal })
-    return exitCode === 0 ? ANSWER.exec(stdout.toString('latin1'))?.[1] : undefined
+    const { exitCode, stdout } = await access.run(command, { signal })
+    return exitCode === 0 ? [...stdout.toString('latin1').matchAll(ANSWER)].map(([, hash = '']) => hash) : []
   } catch (error) {
     throwIfAborted(signal)
     if (error instanceof RemexError && error.code === 'CONNECTION_LOST') throw error
-    return undefined
+    return []
   }
+}
+
+/** SHA-256 of the first `sizeBytes` of a file that is longer by now; undefined where it is not, or the host cannot hash. */
+async function sha256OfStart(paths: ChecksumPaths, { path, sizeBytes }: ChecksumFile): Promise<string | undefined> {
+  const now = await paths.sftp.stat(path).catch(() => undefined)
+  if (sizeBytes === 0 || (now?.sizeBytes ?? 0) <= sizeBytes) return undefined
+  const [found] = await askHashes(paths, [assignName(path), PICK_TOOL, `head -c ${sizeBytes} <"$f" | h`].join('; '))
+  return found
 }
 
 async function sha256ByReading({ sftp, signal }: ChecksumPaths, file: ChecksumFile): Promise<string> {

@@ -1,7 +1,8 @@
-import { lstat, realpath, stat } from 'node:fs/promises'
+import { chmod, lstat, realpath, stat, utimes } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
 import { RemexError, remexError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
+import type { FileTimes } from './local-temporary.ts'
 import { showPath } from './path-name.ts'
 import type { FileKind } from './sftp/attributes.ts'
 import type { Entry, Side } from './target.ts'
@@ -45,6 +46,16 @@ export function localError(error: unknown, action: string, path: Buffer): unknow
   return remexError(CODES.get(systemCode) ?? 'TRANSFER_FAILED', what, { cause: error })
 }
 
+/** Sets permission bits, and times in seconds since 1970, of a file whose content stays. */
+export async function setLocalAttributes(path: Buffer, mode: number, times: FileTimes | undefined): Promise<void> {
+  try {
+    await chmod(path, mode)
+    if (times !== undefined) await utimes(path, times.atime, times.mtime)
+  } catch (error) {
+    throw localError(error, 'set the attributes of', path)
+  }
+}
+
 /** The kind of a local file. */
 export function localKind(stats: Pick<Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink'>): FileKind {
   if (stats.isFile()) return 'file'
@@ -70,7 +81,7 @@ function isMissing(error: unknown): boolean {
 async function entryOrNull(asked: Promise<Stats>, path: Buffer): Promise<Entry | null> {
   try {
     const stats = await asked
-    return { kind: localKind(stats), mode: stats.mode }
+    return { kind: localKind(stats), mode: stats.mode, sizeBytes: stats.size }
   } catch (error) {
     if (isMissing(error)) return null
     throw localError(error, 'look at', path)

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
+import type { PartialMark } from './partials.ts'
 
 /** A file name as a caller gives it: text (UTF-8), or the bytes themselves where they are not text. */
 export type PathName = string | Buffer
@@ -47,9 +47,8 @@ export function joinPath(directory: Buffer, name: Buffer): Buffer {
   return endsInSlash(directory) ? Buffer.concat([directory, name]) : Buffer.concat([directory, Buffer.from('/'), name])
 }
 
-/** A fresh name beside `name` for what is not finished: `.<name>.remex-<random>`. */
-export function temporaryName(name: Buffer): Buffer {
-  const suffix = `.remex-${randomBytes(8).toString('hex')}`
+/** A name beside `name` for what is not finished: `.<name><suffix>`. */
+export function temporaryName(name: Buffer, { suffix }: PartialMark): Buffer {
   return Buffer.concat([Buffer.from('.'), name.subarray(0, MAX_STEM_BYTES), Buffer.from(suffix)])
 }
 

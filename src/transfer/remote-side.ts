@@ -35,7 +35,7 @@ export function isNotFound(error: unknown): boolean {
 async function entryOrNull(asked: Promise<FileAttributes>): Promise<Entry | null> {
   try {
     const attributes = await asked
-    return { kind: fileKind(attributes), mode: attributes.mode }
+    return { kind: fileKind(attributes), mode: attributes.mode, sizeBytes: attributes.sizeBytes }
   } catch (error) {
     if (isNotFound(error)) return null
     throw error

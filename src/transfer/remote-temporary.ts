@@ -1,6 +1,6 @@
 import { RemexError, withDetails } from '../core/errors.ts'
 import { leftBehind } from './left-behind.ts'
-import { joinPath, showPath, temporaryName } from './path-name.ts'
+import { showPath } from './path-name.ts'
 import { isNotFound, missingDirectory } from './remote-side.ts'
 import { OpenFlag } from './sftp/client.ts'
 import type { RemoteFile, SftpClient } from './sftp/client.ts'
@@ -11,35 +11,36 @@ const CLEAN_UP_MS = 2000
 
 /** Where a temporary file is for, and how it is made. */
 export interface TemporaryPlace {
+  readonly path: Buffer
   readonly target: Target
   /** Permission bits; the host's umask applies. */
   readonly mode: number
+  /** Whether what lies there is ours, left by an earlier transfer. */
+  readonly mayExist: boolean
 }
 
 /**
- * Lets `fill` write a new file beside the target. When it rejects, the file is removed (for at most 2 s), and the error
- * names it where it may be left behind. `fill` has renamed it away when it resolves.
+ * Makes a new file, in place of what an earlier transfer of ours left. Rejects with `REMOTE_NOT_FOUND` (the directory),
+ * `PERMISSION_DENIED` and the like; nothing is left then.
  */
-export async function withRemoteTemporary<T>(
-  sftp: SftpClient,
-  { target, mode }: TemporaryPlace,
-  fill: (file: RemoteFile) => Promise<T>,
-): Promise<T> {
-  const path = joinPath(target.directory, temporaryName(target.name))
-  const file = await create(sftp, path, { target, mode })
+export async function createRemoteTemporary(sftp: SftpClient, place: TemporaryPlace): Promise<RemoteFile> {
   try {
-    return await fill(file)
+    return await create(sftp, place)
   } catch (error) {
-    throw await removeAfter(error, sftp, path)
+    if (!place.mayExist || !isAnswer(error) || sftp.isEnded || isNotFound(error)) throw error
+    // Servers have no status of their own for a file that is there already.
+    const isGone = await sftp.remove(place.path).then(() => true, () => false)
+    if (!isGone) throw error
+    return create(sftp, place)
   }
 }
 
-async function create(sftp: SftpClient, path: Buffer, { target, mode }: TemporaryPlace): Promise<RemoteFile> {
+async function create(sftp: SftpClient, { path, target, mode }: TemporaryPlace): Promise<RemoteFile> {
   try {
     return await sftp.open(path, OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.EXCLUSIVE, { mode })
   } catch (error) {
     // Without an answer, the file may have been made all the same.
-    throw isAnswer(error) && !sftp.isEnded ? explainOpen(sftp, error, target) : await removeAfter(error, sftp, path)
+    throw isAnswer(error) && !sftp.isEnded ? explainOpen(sftp, error, target) : await removeRemoteAfter(error, sftp, path)
   }
 }
 
@@ -55,7 +56,8 @@ function explainOpen(sftp: SftpClient, error: unknown, target: Target): unknown 
   return withDetails(error, { hint })
 }
 
-async function removeAfter(error: unknown, sftp: SftpClient, path: Buffer): Promise<unknown> {
+/** Removes a temporary file after `error`, for at most 2 s; resolves with that error, which names the file where it may be left. */
+export async function removeRemoteAfter(error: unknown, sftp: SftpClient, path: Buffer): Promise<unknown> {
   try {
     await sftp.under(AbortSignal.timeout(CLEAN_UP_MS)).remove(path)
     return error

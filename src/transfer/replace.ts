@@ -1,4 +1,5 @@
 import { RemexError, remexError } from '../core/errors.ts'
+import { freshMark } from './partials.ts'
 import { joinPath, showPath, temporaryName } from './path-name.ts'
 import { remoteSide } from './remote-side.ts'
 import type { SftpClient } from './sftp/client.ts'
@@ -24,7 +25,7 @@ export async function replaceRemote(sftp: SftpClient, temporary: Buffer, target:
 }
 
 async function swap(sftp: SftpClient, temporary: Buffer, target: Target): Promise<void> {
-  const aside = joinPath(target.directory, temporaryName(target.name))
+  const aside = joinPath(target.directory, temporaryName(target.name, freshMark()))
   try {
     await sftp.rename(target.path, aside)
     await sftp.rename(temporary, target.path)

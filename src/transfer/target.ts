@@ -8,6 +8,7 @@ export interface Entry {
   readonly kind: FileKind
   /** `st_mode`, where it is known. */
   readonly mode: number | undefined
+  readonly sizeBytes: number | undefined
 }
 
 /** One end of a transfer, as far as finding the target goes. */
@@ -84,4 +85,9 @@ async function resolveNew(side: Side, path: Buffer): Promise<Buffer> {
   const [entry, resolved] = await Promise.all([side.stat(directory), side.realpath(directory)])
   if (entry?.kind !== 'directory' && entry?.kind !== 'unknown') throw side.missing(directory)
   return joinPath(resolved, name)
+}
+
+/** The target at `path` itself, absolute and with no symbolic link in it, where `existing` is known to be. */
+export function targetOf(path: Buffer, existing: Entry | null): Target {
+  return { path, directory: directoryName(path), name: baseName(path) ?? path, existing }
 }

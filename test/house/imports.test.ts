@@ -24,7 +24,7 @@ const DISPATCH = 'src/fleet/dispatch.ts'
 /** The one place that makes engines. */
 const COMPOSITION_ROOT = 'src/remex.ts'
 /** What the composition root makes for dispatch: they hold connections and permits, and start nothing themselves. */
-const PARTS = new Set(['src/session/governor.ts', 'src/session/login-shell.ts', 'src/session/pool.ts'])
+const PARTS = new Set(['src/session/governor.ts', 'src/session/login-shell.ts', 'src/session/pool.ts', 'src/transfer/partials.ts'])
 
 const imports = modulesUnder('src').flatMap(importsOf)
 const atRunTime = imports.filter(({ kind }) => kind !== 'type')

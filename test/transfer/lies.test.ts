@@ -29,7 +29,7 @@ describe.skipIf(sftpServerPath === undefined)('download, from a server that lies
     const home = await scratch()
     const content = randomBytes(600_000)
     await writeFile(join(home, 'source'), content)
-    for (const lie of [0n, 1n, 599_999n, 600_001n, 2n ** 40n, 2n ** 64n - 1n]) {
+    for (const lie of [0n, 1n, 599_999n, 600_001n, 6_000_000n]) {
       const wrap = (channel: Channel) =>
         relayed(channel, {
           onReply: (packet) => {

@@ -1,0 +1,261 @@
+import { asRemexError, remexError, type ErrorCode, type RemexError } from '../../core/errors.ts'
+import { throwIfAborted } from '../abort.ts'
+import { BATCH_BYTES, BATCH_FILES } from '../batch/limits.ts'
+import { directoryName, showPath } from '../path-name.ts'
+import type { Step } from './entry.ts'
+import type { Manifest } from './manifest.ts'
+import { Slots } from './slots.ts'
+import type { FileOutcome, FileStep, TreeSink } from './tree-sink.ts'
+
+/** What is counted besides the files that were moved. */
+export interface TreeTally {
+  /** Files and links that were the same already. */
+  unchanged: number
+  /** Directories and links that were made. */
+  directories: number
+  links: number
+  deleted: number
+  /** Devices, pipes and sockets, which are not moved. */
+  skipped: number
+  /** Everything that failed by itself while the rest went on. */
+  failed: number
+  /** The first of them. */
+  readonly failures: { readonly path: string; readonly error: RemexError }[]
+}
+
+/** One tree on its way. */
+export interface TreeMove {
+  readonly steps: AsyncIterable<Step>
+  readonly sink: TreeSink
+  /** Gets the receipts of what is moved. */
+  readonly manifest: Manifest
+  readonly tally: TreeTally
+  /** Gives directories and files that are the same already the mode of the source, and directories its times. */
+  readonly preserve: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** Batches and single files under way at once; each has a channel of its own, and sshd allows ten. */
+const BATCHES_AT_ONCE = 2
+const FILES_AT_ONCE = 3
+const DIRECTORIES_AT_ONCE = 64
+const REMOVALS_AT_ONCE = 32
+/** Failures that are told one by one; the others are counted. */
+const MOST_FAILURES = 100
+/** What would meet every other file too. */
+const FATAL: readonly ErrorCode[] = [
+  'CANCELLED', 'TIMED_OUT', 'CONNECTION_LOST', 'NO_SPACE', 'UNREACHABLE', 'AUTH_FAILED', 'THROTTLED', 'CONNECT_TIMEOUT', 'INTERNAL',
+]
+
+/** A tally of nothing. */
+export function emptyTally(): TreeTally {
+  return { unchanged: 0, directories: 0, links: 0, deleted: 0, skipped: 0, failed: 0, failures: [] }
+}
+
+/**
+ * Takes the steps that make the sink like the source. What fails by itself is in the tally, and the rest goes on; then
+ * nothing is deleted that is not in the way, because a source that cannot be read whole is no pattern. Rejects with what
+ * stops everything: the signal's reason, a lost connection, a full disk.
+ */
+export async function moveTree(move: TreeMove): Promise<void> {
+  const mover = new Mover(move)
+  try {
+    for await (const step of move.steps) await mover.take(step)
+    await mover.finish()
+  } finally {
+    await mover.settled()
+    await move.sink.cleanUp()
+  }
+}
+
+class Mover {
+  readonly #move: TreeMove
+  readonly #batches = new Slots(BATCHES_AT_ONCE)
+  readonly #files = new Slots(FILES_AT_ONCE)
+  readonly #directories = new Slots(DIRECTORIES_AT_ONCE)
+  /** Directories that are being made; what is in them waits. */
+  readonly #making = new Map<string, Promise<void>>()
+  #batch: FileStep[] = []
+  #batchBytes = 0
+  readonly #extras: Extract<Step, { kind: 'extra' }>[] = []
+  /** Directories whose mode or times are set when everything in them is there, the innermost first. */
+  readonly #leaves: { path: Buffer; mode: number; mtime: number }[] = []
+  readonly #fresh = new Set<string>()
+  #fatal: RemexError | undefined
+
+  constructor(move: TreeMove) {
+    this.#move = move
+  }
+
+  async take(step: Step): Promise<void> {
+    this.#throwIfOver()
+    const { tally, sink } = this.#move
+    switch (step.kind) {
+      case 'directory':
+        return step.existing === null ? this.#directories.start(this.#make(step.path, step.entry.mode)) : undefined
+      case 'leave':
+        return this.#leave(step.path, step.entry)
+      case 'file':
+        return sink.isSmall(step.entry.sizeBytes) ? this.#gather(step) : this.#files.start(() => this.#moveOne(step))
+      case 'link':
+        return this.#files.start(() => this.#link(step))
+      case 'same':
+        tally.unchanged++
+        return this.#keepMode(step)
+      case 'extra':
+        if (!step.isInTheWay) this.#extras.push(step)
+        else await this.#remove(step)
+        return
+      case 'skipped':
+        tally.skipped++
+        return
+      case 'failed':
+        this.#failed(step.path, step.error)
+    }
+  }
+
+  /** Waits for what is under way, then does what comes last. */
+  async finish(): Promise<void> {
+    await this.#flush()
+    await this.#settledOrFatal()
+    if (this.#move.tally.failed === 0) await this.#removeExtras()
+    for (const { path, mode, mtime } of this.#leaves) await this.#files.start(() => this.#finishDirectory(path, { mode, mtime }))
+    await this.#settledOrFatal()
+  }
+
+  /** Resolves when nothing is under way. Never rejects. */
+  async settled(): Promise<void> {
+    await Promise.all([this.#batches.settled(), this.#files.settled(), this.#directories.settled()])
+  }
+
+  async #settledOrFatal(): Promise<void> {
+    await this.settled()
+    this.#throwIfOver()
+  }
+
+  #throwIfOver(): void {
+    if (this.#fatal !== undefined) throw this.#fatal
+    throwIfAborted(this.#move.signal)
+  }
+
+  /** Begins a directory; what it resolves with waits for that, and never rejects. */
+  #make(path: Buffer, mode: number): () => Promise<void> {
+    const key = path.toString('latin1')
+    const made = this.#parentOf(path)
+      .then(() => this.#move.sink.makeDirectory(path, mode))
+      .then(() => {
+        this.#move.tally.directories++
+        this.#fresh.add(key)
+      })
+    this.#making.set(key, made)
+    const over = made.then(() => void this.#making.delete(key), (error: unknown) => this.#failed(path, error))
+    return () => over
+  }
+
+  /** Settles when the directory that holds `path` is there. */
+  async #parentOf(path: Buffer): Promise<void> {
+    if (path.length > 0) await this.#making.get(parentKey(path))
+  }
+
+  #leave(path: Buffer, { mode, mtime }: { readonly mode: number; readonly mtime: number }): void {
+    // One that is new was made so that we can write to it.
+    if (this.#move.preserve || (mode & 0o700) !== 0o700) this.#leaves.push({ path, mode, mtime })
+  }
+
+  async #finishDirectory(path: Buffer, { mode, mtime }: { readonly mode: number; readonly mtime: number }): Promise<void> {
+    const { preserve, sink } = this.#move
+    if (!preserve && !this.#fresh.has(path.toString('latin1'))) return
+    const times = preserve ? { atime: mtime, mtime } : undefined
+    await sink.setAttributes(path, { mode, times }).catch((error: unknown) => this.#failed(path, error))
+  }
+
+  async #gather(step: FileStep): Promise<void> {
+    this.#batch.push(step)
+    this.#batchBytes += step.entry.sizeBytes
+    if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) await this.#flush()
+  }
+
+  async #flush(): Promise<void> {
+    const files = this.#batch
+    this.#batch = []
+    this.#batchBytes = 0
+    if (files.length > 0) await this.#batches.start(() => this.#moveSmall(files))
+  }
+
+  async #moveSmall(all: readonly FileStep[]): Promise<void> {
+    try {
+      const ready = await Promise.all(all.map((file) => this.#parentOf(file.path).then(() => file, (error: unknown) => this.#failed(file.path, error))))
+      const files = ready.filter((file) => file !== undefined)
+      const outcomes = await this.#move.sink.moveSmall(files)
+      for (const [index, file] of files.entries()) this.#ended(file, outcomes[index])
+    } catch (error) {
+      this.#stop(error)
+    }
+  }
+
+  async #moveOne(file: FileStep): Promise<void> {
+    try {
+      await this.#parentOf(file.path)
+      this.#ended(file, await this.#move.sink.moveOne(file))
+    } catch (error) {
+      this.#failed(file.path, error)
+    }
+  }
+
+  #ended(file: FileStep, outcome: FileOutcome | undefined): void {
+    if (outcome === 'same') this.#move.tally.unchanged++
+    else if (outcome === undefined || outcome instanceof Error) this.#failed(file.path, outcome ?? remexError('INTERNAL', 'a file was lost count of'))
+    else this.#move.manifest.add(outcome)
+  }
+
+  async #link({ path, points }: Extract<Step, { kind: 'link' }>): Promise<void> {
+    try {
+      await this.#parentOf(path)
+      await this.#move.sink.makeLink(path, points)
+      this.#move.tally.links++
+    } catch (error) {
+      this.#failed(path, error)
+    }
+  }
+
+  async #keepMode({ path, entry, existing }: Extract<Step, { kind: 'same' }>): Promise<void> {
+    if (!this.#move.preserve || entry.kind !== 'file' || (entry.mode & 0o777) === (existing.mode & 0o777)) return
+    await this.#files.start(() => this.#move.sink.setAttributes(path, { mode: entry.mode & 0o777, times: undefined }).catch((error: unknown) => this.#failed(path, error)))
+  }
+
+  async #remove({ path, entry }: Extract<Step, { kind: 'extra' }>): Promise<void> {
+    try {
+      await this.#move.sink.remove(path, entry.kind === 'directory')
+      this.#move.tally.deleted++
+    } catch (error) {
+      this.#failed(path, error)
+    }
+  }
+
+  /** Directories come after what is in them, so each waits for all before it. */
+  async #removeExtras(): Promise<void> {
+    const slots = new Slots(REMOVALS_AT_ONCE)
+    for (const extra of this.#extras) {
+      if (extra.entry.kind === 'directory') await slots.settled()
+      await slots.start(() => this.#remove(extra))
+    }
+    await slots.settled()
+  }
+
+  #failed(path: Buffer, error: unknown): void {
+    const known = asRemexError(error)
+    if (FATAL.includes(known.code)) return this.#stop(known)
+    const { tally } = this.#move
+    tally.failed++
+    if (tally.failures.length < MOST_FAILURES) tally.failures.push({ path: showPath(path), error: known })
+  }
+
+  #stop(error: unknown): void {
+    this.#fatal ??= asRemexError(error)
+  }
+}
+
+function parentKey(path: Buffer): string {
+  const parent = directoryName(path).toString('latin1')
+  return parent === '.' ? '' : parent
+}

@@ -1,0 +1,35 @@
+import type { RemexError } from '../../core/errors.ts'
+import type { MovedFile } from '../../core/transfer-result.ts'
+import type { FileTimes } from '../local-temporary.ts'
+import type { Step } from './entry.ts'
+
+/** A file that may have to be moved. */
+export type FileStep = Extract<Step, { kind: 'file' }>
+
+/** What became of a file: moved, found the same by SHA-256, or why not. */
+export type FileOutcome = MovedFile | 'same' | RemexError
+
+/** Permission bits and times that something is to have. */
+export interface WantedAttributes {
+  readonly mode: number | undefined
+  readonly times: FileTimes | undefined
+}
+
+/** The end that is made like the other. Paths are relative to its root. All reject with what stood in the way. */
+export interface TreeSink {
+  /** Makes a directory that its owner can use, with `mode` less the umask. */
+  makeDirectory(path: Buffer, mode: number): Promise<void>
+  /** Makes or replaces a symbolic link, in one step. */
+  makeLink(path: Buffer, points: Buffer): Promise<void>
+  /** Removes a file, a link, or an empty directory. */
+  remove(path: Buffer, isDirectory: boolean): Promise<void>
+  setAttributes(path: Buffer, wanted: WantedAttributes): Promise<void>
+  /** Whether files of this size go together with others. */
+  isSmall(sizeBytes: number): boolean
+  /** Moves small files; one outcome for each, in their order. Rejects with what stops the whole tree. */
+  moveSmall(files: readonly FileStep[]): Promise<readonly FileOutcome[]>
+  /** Moves one file of any size. */
+  moveOne(file: FileStep): Promise<MovedFile | 'same'>
+  /** Removes what only the moving needed. Never rejects. */
+  cleanUp(): Promise<void>
+}
