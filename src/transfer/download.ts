@@ -163,7 +163,7 @@ async function fill(job: DownloadJob, filling: Filling): Promise<Receipt> {
   const mode = plan.finalMode(await temporary.mode())
   throwIfAborted(request.signal)
   await temporary.replaceTarget(mode, keepsTimes(request) ? source.times : undefined)
-  return receiptOf(job, target, { ...content, verified, mode, resumedFromBytes: start.sizeBytes })
+  return receiptOf(job, target, { ...content, verified, mode, resumedFromBytes: start.sizeBytes, isUnchanged: false })
 }
 
 async function receive({ access, sftp, source, request }: DownloadJob, { temporary, start, standing }: Filling): Promise<Content> {
@@ -208,7 +208,7 @@ async function verify({ access, sftp, source, request }: DownloadJob, content: C
 
 /** The content of the target where it is that of the source; undefined where it is another. */
 async function sameContent({ access, sftp, source, request: { signal } }: DownloadJob, { path, existing }: Target): Promise<Content | undefined> {
-  if (!existing?.sizeBytes || existing.sizeBytes !== source.sizeBytes) return undefined
+  if (existing?.sizeBytes === undefined || existing.sizeBytes !== source.sizeBytes) return undefined
   const ours = await openSource({ localPath: path })
   try {
     const [there, here] = await Promise.all([remoteSha256({ access, sftp, signal }, source), ours.sha256()])
@@ -227,7 +227,7 @@ interface Same {
 async function receiveSame(job: DownloadJob, { target, plan, same }: Same): Promise<Receipt> {
   const mode = plan.finalMode(target.existing?.mode ?? 0)
   await setLocalAttributes(target.path, mode, keepsTimes(job.request) ? job.source.times : undefined)
-  return receiptOf(job, target, { ...same, verified: true, mode, resumedFromBytes: same.sizeBytes })
+  return receiptOf(job, target, { ...same, verified: true, mode, resumedFromBytes: same.sizeBytes, isUnchanged: true })
 }
 
 function receiptOf({ access, source }: DownloadJob, target: Target, rest: Omit<Receipt, 'vmId' | 'direction' | 'local' | 'remote'>): Receipt {

@@ -19,6 +19,8 @@ export interface Receipt {
   readonly mode: number | null
   /** What an earlier transfer had left and was not moved again; the whole size where the file was the same already. */
   readonly resumedFromBytes: number
+  /** Whether the target had the content already, so that nothing was moved. */
+  readonly isUnchanged: boolean
 }
 
 /** What uploads and downloads have in common, whatever they move. */

@@ -68,7 +68,7 @@ export async function sendFile(job: UploadJob, target: Target): Promise<Receipt>
   const given = request.mode ?? (request.preserve ? source.mode : undefined)
   const plan = planMode({ given, existing: target.existing?.mode, source: source.mode })
   const same = request.checksum === true && target.existing?.kind === 'file' ? await sameContent(job, target) : undefined
-  if (same !== undefined) return receiptOf(job, target, { ...same, mode: await setThere(job, target, plan), resumedFromBytes: same.sizeBytes })
+  if (same !== undefined) return receiptOf(job, target, { ...same, mode: await setThere(job, target, plan), resumedFromBytes: same.sizeBytes, isUnchanged: true })
   return holdingMark(request.partials, [access.vmId, 'upload', target.path], (mark) => sendMarked(job, { target, plan, mark }))
 }
 
@@ -126,7 +126,7 @@ async function fill(job: UploadJob, filling: Filling): Promise<Receipt> {
   await sftp.close(file)
   throwIfAborted(signal)
   await replaceRemote(sftp, file.path, target)
-  return receiptOf(job, target, { ...content, mode, resumedFromBytes: start.sizeBytes, verified: verifying !== undefined })
+  return receiptOf(job, target, { ...content, mode, resumedFromBytes: start.sizeBytes, isUnchanged: false, verified: verifying !== undefined })
 }
 
 /** Writes the source to the file, from where it begins to differ. */
@@ -183,7 +183,7 @@ async function setAttributes({ sftp, source, request }: UploadJob, file: RemoteF
 
 /** The content of the target where it is that of the source; undefined where it is another. */
 async function sameContent({ access, sftp, source, request: { signal } }: UploadJob, { path, existing }: Target): Promise<(Content & { verified: true }) | undefined> {
-  if (existing?.sizeBytes === undefined || existing.sizeBytes !== source.sizeBytes) return undefined
+  if (existing?.sizeBytes === undefined || existing.sizeBytes !== (source.sizeBytes ?? 0)) return undefined
   const [theirs, ours] = [remoteSha256({ access, sftp, signal }, { path, sizeBytes: existing.sizeBytes }), source.sha256()]
   const [there, here] = await Promise.all([theirs, ours])
   return there === here ? { sizeBytes: existing.sizeBytes, sha256: here, verified: true } : undefined

@@ -34,7 +34,6 @@ interface Readable extends Awaited {
 type Step<T> = Generator<undefined, T>
 
 const DIGEST_CHARS = 64
-const LINE_FEED = Buffer.from('\n')
 const MOST_LINE_BYTES = 64 * 1024
 /** For what start-up files print. */
 const MOST_NOISE_BYTES = 64 * 1024
@@ -142,14 +141,14 @@ export class BatchReader {
 
   /** A line of a checksum tool. A line feed in a name is printed as it is by some; others escape it, and begin the line with `\`. */
   *#digest(name: Buffer): Step<string> {
-    const start = (yield* this.#bytes(DIGEST_CHARS + 2)).toString('latin1')
+    const start = yield* this.#text(DIGEST_CHARS + 2)
     const [, isEscaped, digest, separator] = /^(\\?)([0-9a-f]{64}) ([ *.]?)$/.exec(start) ?? []
     if (digest === undefined) throw new Misfit()
     if (isEscaped !== '') yield* this.#line()
     else {
       // After one space alone, as BSD prints it, the name has begun.
-      const rest = Buffer.concat([separator === '.' ? name.subarray(1) : name, LINE_FEED])
-      if (!rest.equals(yield* this.#bytes(rest.length))) throw new Misfit()
+      const rest = name.toString('latin1', separator === '.' ? 1 : 0) + '\n'
+      if (rest !== (yield* this.#text(rest.length))) throw new Misfit()
     }
     return digest
   }
@@ -157,8 +156,16 @@ export class BatchReader {
   *#line(): Step<string> {
     for (;;) {
       const line = this.#queue.takeLine()
-      if (line !== undefined) return line.toString('latin1')
+      if (line !== undefined) return line
       if (this.#queue.sizeBytes > MOST_LINE_BYTES) throw new Misfit()
+      yield
+    }
+  }
+
+  *#text(count: number): Step<string> {
+    for (;;) {
+      const text = this.#queue.takeText(count)
+      if (text !== undefined) return text
       yield
     }
   }

@@ -17,56 +17,49 @@ const CHUNK_BYTES = 128 * 1024
 const LARGEST_OCTAL = 0o77777777777
 
 /**
- * An archive of `members` as a stream of chunks of about 128 KiB, made as they are read. `onMember` sees the size of each member's
- * content when it is taken. Source: POSIX.1-2017, pax, "ustar Interchange Format".
+ * An archive of `members` as a stream, made as it is read, in chunks of 128 KiB or of one member that is larger. `onMember` sees the
+ * size of each member's content when it is taken. Source: POSIX.1-2017, pax, "ustar Interchange Format".
  */
 export function tarStream(members: Iterable<TarMember>, onMember: (sizeBytes: number) => void = () => undefined): Readable {
-  return Readable.from(coalesced(pieces(members, onMember)), { objectMode: false, highWaterMark: CHUNK_BYTES })
+  return Readable.from(chunksOf(members, onMember), { objectMode: false, highWaterMark: CHUNK_BYTES })
 }
 
-function* pieces(members: Iterable<TarMember>, onMember: (sizeBytes: number) => void): Generator<Buffer, void> {
+function* chunksOf(members: Iterable<TarMember>, onMember: (sizeBytes: number) => void): Generator<Buffer, void> {
+  let chunk = Buffer.alloc(CHUNK_BYTES)
+  let filled = 0
   for (const member of members) {
     const { length } = member.content
-    yield tarHeader(member)
-    yield member.content
-    yield PADDING.subarray(0, (BLOCK_BYTES - (length % BLOCK_BYTES)) % BLOCK_BYTES)
+    const neededBytes = BLOCK_BYTES + Math.ceil(length / BLOCK_BYTES) * BLOCK_BYTES
+    if (filled + neededBytes > chunk.length) {
+      yield chunk.subarray(0, filled)
+      chunk = Buffer.alloc(Math.max(CHUNK_BYTES, neededBytes))
+      filled = 0
+    }
+    writeHeader(chunk, filled, member)
+    member.content.copy(chunk, filled + BLOCK_BYTES)
+    filled += neededBytes
     onMember(length)
   }
-  // Two blocks of zeros are the end.
-  yield PADDING
+  yield chunk.subarray(0, filled)
+  // The end.
+  yield Buffer.alloc(2 * BLOCK_BYTES)
 }
 
-const PADDING = Buffer.alloc(2 * BLOCK_BYTES)
-
-function* coalesced(parts: Iterable<Buffer>): Generator<Buffer, void> {
-  let chunk: Buffer[] = []
-  let sizeBytes = 0
-  for (const part of parts) {
-    chunk.push(part)
-    sizeBytes += part.length
-    if (sizeBytes < CHUNK_BYTES) continue
-    yield Buffer.concat(chunk, sizeBytes)
-    chunk = []
-    sizeBytes = 0
-  }
-  yield Buffer.concat(chunk, sizeBytes)
-}
-
-function tarHeader({ name, content, mode, mtime }: TarMember): Buffer {
-  const header = Buffer.alloc(BLOCK_BYTES)
-  const octal = (value: number, offset: number, digits: number): void => {
-    header.write(value.toString(8).padStart(digits, '0'), offset, 'latin1')
-  }
-  header.write(name, 0, 100, 'latin1')
+/** Into a block of zeros. */
+function writeHeader(chunk: Buffer, start: number, { name, content, mode, mtime }: TarMember): void {
+  const text = (value: string, offset: number): number => chunk.write(value, start + offset, 'latin1')
+  const octal = (value: number, offset: number, digits: number): number => text(value.toString(8).padStart(digits, '0'), offset)
+  text(name, 0)
   octal(mode & 0o7777, 100, 7)
   octal(0, 108, 7)
   octal(0, 116, 7)
   octal(content.length, 124, 11)
   octal(Math.min(Math.max(0, Math.floor(mtime)), LARGEST_OCTAL), 136, 11)
   // The sum is taken with spaces in its own place.
-  header.write('        0', 148, 'latin1')
-  header.write('ustar\x0000', 257, 'latin1')
-  octal(header.reduce((sum, byte) => sum + byte, 0), 148, 6)
-  header.writeUInt8(0, 154)
-  return header
+  text('        0', 148)
+  text('ustar\x0000', 257)
+  let sum = 0
+  for (let at = start; at < start + BLOCK_BYTES; at += 1) sum += chunk[at] ?? 0
+  octal(sum, 148, 6)
+  text('\0', 154)
 }

@@ -98,14 +98,14 @@ export class HostSink implements TreeSink {
     return outcomes
   }
 
-  async moveOne({ path, entry, existing }: FileStep): Promise<MovedFile | 'same'> {
+  async moveOne({ path, existing }: FileStep): Promise<MovedFile | 'same'> {
     const { access, sftp, options } = this.#tree
     const source = await openSource({ localPath: joinPath(this.#tree.localRoot, path), follow: false })
     try {
       const target = targetOf(this.#there(path), existing)
-      const { sizeBytes, sha256, mode, verified, resumedFromBytes } = await sendFile({ access, sftp, source, request: { ...options, keepTimes: true, onProgress: undefined } }, target)
+      const { sizeBytes, sha256, mode, verified, isUnchanged } = await sendFile({ access, sftp, source, request: { ...options, keepTimes: true, onProgress: undefined } }, target)
       options.onProgress?.(sizeBytes, undefined)
-      return options.checksum && sizeBytes > 0 && resumedFromBytes === entry.sizeBytes ? 'same' : { path, sizeBytes, sha256, mode, verified }
+      return isUnchanged ? 'same' : { path, sizeBytes, sha256, mode, verified }
     } finally {
       await source.close()
     }

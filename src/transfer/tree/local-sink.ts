@@ -96,13 +96,13 @@ export class LocalSink implements TreeSink {
     return outcomes
   }
 
-  async moveOne({ path, entry, existing }: FileStep): Promise<MovedFile | 'same'> {
+  async moveOne({ path, existing }: FileStep): Promise<MovedFile | 'same'> {
     const { access, sftp, remoteRoot, options } = this.#tree
     const source = await openRemote(sftp, joinPath(remoteRoot, path))
     const request = { ...options, keepTimes: true, onProgress: undefined }
-    const { sizeBytes, sha256, mode, verified, resumedFromBytes } = await receiveFile({ access, sftp, source, request }, targetOf(this.#here(path), existing))
+    const { sizeBytes, sha256, mode, verified, isUnchanged } = await receiveFile({ access, sftp, source, request }, targetOf(this.#here(path), existing))
     options.onProgress?.(sizeBytes, undefined)
-    return options.checksum && sizeBytes > 0 && resumedFromBytes === entry.sizeBytes ? 'same' : { path, sizeBytes, sha256, mode, verified }
+    return isUnchanged ? 'same' : { path, sizeBytes, sha256, mode, verified }
   }
 
   cleanUp(): Promise<void> {

@@ -4,7 +4,7 @@ import { ByteQueue } from '../../../src/transfer/batch/byte-queue.ts'
 
 const bytes = fc.uint8Array({ maxLength: 5000 }).map((array) => Buffer.from(array))
 /** Takes, lines and skips of any size. */
-const step = fc.record({ kind: fc.constantFrom('take', 'skip', 'line'), count: fc.nat(6000) })
+const step = fc.record({ kind: fc.constantFrom('take', 'text', 'skip', 'line'), count: fc.nat(6000) })
 
 describe('ByteQueue', () => {
   it('gives what was pushed, in order, however it was cut and however it is taken', () => {
@@ -19,10 +19,12 @@ describe('ByteQueue', () => {
             expect(queue.skip(count)).toBe(Math.min(count, left.length))
             left = left.subarray(count)
           } else if (kind === 'line') {
-            expect(queue.takeLine()).toEqual(end === -1 ? undefined : left.subarray(0, end))
+            expect(queue.takeLine()).toBe(end === -1 ? undefined : left.toString('latin1', 0, end))
             left = left.subarray(end + 1)
           } else {
-            expect(queue.take(count)).toEqual(count > left.length ? undefined : left.subarray(0, count))
+            const taken = kind === 'take' ? queue.take(count) : queue.takeText(count)
+            const wanted = count > left.length ? undefined : left.subarray(0, count)
+            expect(taken).toEqual(kind === 'take' ? wanted : wanted?.toString('latin1'))
             if (count <= left.length) left = left.subarray(count)
           }
           expect(queue.sizeBytes).toBe(left.length)
