@@ -40,7 +40,8 @@ describe('tarStream', () => {
     const chunks: Buffer[] = []
     for await (const chunk of tarStream(Array.from({ length: 1000 }, () => member(randomBytes(2048))))) chunks.push(chunk)
     expect(Math.min(...chunks.slice(0, -2).map(({ length }) => length))).toBeGreaterThan(120 * 1024)
-    expect(Math.max(...chunks.map(({ length }) => length))).toBeLessThanOrEqual(128 * 1024)
+    // What waits in the stream comes in one piece.
+    expect(Math.max(...chunks.map(({ length }) => length))).toBeLessThanOrEqual(256 * 1024)
   })
 
   it('makes no more than the reader takes', async () => {
