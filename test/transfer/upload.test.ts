@@ -34,6 +34,7 @@ describe.skipIf(sftpServerPath === undefined)('upload, against the real sftp-ser
       verified: true,
       mode: 0o640,
       resumedFromBytes: 0,
+      isUnchanged: false,
     })
     expect(content.equals(await readFile(join(home, 'target.bin')))).toBe(true)
     expect(seen.at(-1)).toEqual([content.length, content.length])

@@ -17,7 +17,7 @@ import type { SftpClient } from '../sftp/client.ts'
 import { targetOf } from '../target.ts'
 import { sendFile } from '../upload.ts'
 import { sha256Of } from './content-hash.ts'
-import { eachOf } from './each-of.ts'
+import { inGroups } from './in-groups.ts'
 import { ALONE_AT_ONCE, outcomesOf } from './outcomes.ts'
 import { Pace } from './pace.ts'
 import { sameOf } from './same-content.ts'
@@ -26,7 +26,7 @@ import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-s
 
 /** A file above this goes by itself: the round trips of its own are nothing beside its content. */
 const SMALL_BYTES = BATCH_BYTES / 8
-const RENAMES_AT_ONCE = 128
+const RENAMES_AT_ONCE = 64
 
 /** A file of a batch, and its place among those that were asked for. */
 interface Sent {
@@ -172,7 +172,7 @@ export class HostSink implements TreeSink {
     const onSent = (sizeBytes: number): void => options.onProgress?.(sizeBytes, undefined)
     await options.limit?.take(files.reduce((sum, { content }) => sum + content.content.length, 0), options.signal)
     await putBatch(access, tools, { directory, files: files.map(({ content }) => content), nameOf, signal: options.signal, onSent })
-    await eachOf([...files.entries()], RENAMES_AT_ONCE, async ([member, { file, index, content }]) => {
+    await inGroups(files, RENAMES_AT_ONCE, async ({ file, index, content }, member) => {
       outcomes[index] = await this.#rename(joinPath(directory, Buffer.from(batchMemberName(member))), file, content)
     })
     await staging.drop(directory)
