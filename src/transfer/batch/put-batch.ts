@@ -25,7 +25,7 @@ export interface PutFile {
 
 /** Files that travel together. */
 export interface PutBatch {
-  /** Absolute. It is made, and must not be there yet; its parent must. */
+  /** Absolute. It is made, and removed when that fails: a random name, so that it is nobody else's. Its parent must be there. */
   readonly directory: Buffer
   /** At most `BATCH_FILES`, of `BATCH_BYTES` in all. */
   readonly files: readonly PutFile[]
