@@ -10,8 +10,8 @@ export interface Contender {
 
 /** What a row must reach. Exactly one of the two limits is given. */
 export interface Goal {
-  /** The name of the contender that is judged. */
-  readonly contender: string
+  /** The name of the contender that is judged; of several, each must reach it. */
+  readonly contender: string | readonly string[]
   /** `ratio`: to the yardstick; `value`: in the row's unit. */
   readonly of: 'ratio' | 'value'
   readonly atMost?: number
@@ -80,8 +80,19 @@ function measuredOf(name: string, samples: readonly number[], yardstick: readonl
 
 function judged({ id, title, unit, goal }: Row, contenders: readonly Measured[]): RowResult {
   if (!goal) return { id, title, unit, goal, contenders, reached: undefined }
-  const judgedOne = contenders.find(({ name }) => name === goal.contender)
-  if (!judgedOne) throw new Error(`the goal of ${id} is for ${goal.contender}, which is not a contender`)
-  const value = goal.of === 'ratio' ? judgedOne.ratio : judgedOne.median
-  return { id, title, unit, goal, contenders, reached: value <= (goal.atMost ?? Infinity) && value >= (goal.atLeast ?? -Infinity) }
+  const missing = judgedNames(goal).find((wanted) => !contenders.some(({ name }) => name === wanted))
+  if (missing !== undefined) throw new Error(`the goal of ${id} is for ${missing}, which is not a contender`)
+  const reached = contenders.every((measured) => !judgedNames(goal).includes(measured.name) || reaches(measured, goal))
+  return { id, title, unit, goal, contenders, reached }
+}
+
+/** Who is judged by the goal. */
+export function judgedNames({ contender }: Goal): readonly string[] {
+  return typeof contender === 'string' ? [contender] : contender
+}
+
+/** Whether this contender, one of {@link judgedNames}, reaches the goal. */
+export function reaches({ ratio, median: middle }: Measured, goal: Goal): boolean {
+  const value = goal.of === 'ratio' ? ratio : middle
+  return value <= (goal.atMost ?? Infinity) && value >= (goal.atLeast ?? -Infinity)
 }

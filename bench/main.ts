@@ -4,11 +4,13 @@ import { killProof } from './kill.ts'
 import { connectRow } from './rows/connect.ts'
 import { memoryRow, processRow } from './rows/process.ts'
 import { rateRow, warmRow } from './rows/warm.ts'
+import { benchTransfer } from './transfer.ts'
 
 try {
   const args = process.argv.slice(2)
   const rows = [connectRow, warmRow, rateRow, processRow, memoryRow]
   if (args[0] === 'durable') process.exitCode = Math.max(await benchDurable(args.slice(1)), await killProof())
+  else if (args[0] === 'transfer') process.exitCode = await benchTransfer(args.slice(1))
   else process.exitCode = await bench(rows, args)
 } catch (error) {
   process.stderr.write(`remex: ${error instanceof Error ? error.message : String(error)}\n`)

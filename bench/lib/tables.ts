@@ -1,4 +1,4 @@
-import type { Goal, Measured, RowResult } from '../harness.ts'
+import { judgedNames, reaches, type Goal, type Measured, type RowResult } from '../harness.ts'
 
 /** The results as lines of text for a terminal. */
 export function textTable(results: readonly RowResult[]): string {
@@ -18,12 +18,17 @@ function contenderLine({ name, median, ratio, samples }: Measured, { unit }: Row
 /** The results as a table of Markdown. */
 export function markdownTable(results: readonly RowResult[]): string {
   const rows = results.flatMap((result) =>
-    result.contenders.map(({ name, median, ratio }, index) => {
-      const goal = result.goal?.contender === name ? `${goalText(result.goal)}: ${result.reached ? 'reached' : '**missed**'}` : ''
-      return `| ${index === 0 ? result.title : ''} | ${name} | ${figure(median)} ${result.unit} | ${ratio.toFixed(2)} | ${goal} |`
+    result.contenders.map((measured, index) => {
+      const { name, median, ratio } = measured
+      return `| ${index === 0 ? result.title : ''} | ${name} | ${figure(median)} ${result.unit} | ${ratio.toFixed(2)} | ${verdict(measured, result)} |`
     }),
   )
   return ['| what | contender | median | ratio | goal |', '|---|---|--:|--:|---|', ...rows].join('\n')
+}
+
+function verdict(measured: Measured, { goal }: RowResult): string {
+  if (goal === undefined || !judgedNames(goal).includes(measured.name)) return ''
+  return `${goalText(goal)}: ${reaches(measured, goal) ? 'reached' : '**missed**'}`
 }
 
 function goalText({ of, atMost, atLeast }: Goal): string {
