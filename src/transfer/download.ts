@@ -35,9 +35,8 @@ export interface DownloadRequest extends TransferOptions {
   readonly localPath: PathName
 }
 
-/** A file on the host that is open for reading. */
+/** A file on the host. */
 export interface RemoteSource {
-  readonly file: RemoteFile
   /** Absolute. */
   readonly path: Buffer
   /** What the host said before; files of /proc say 0. */
@@ -77,17 +76,17 @@ export async function download(access: TransferAccess, request: DownloadRequest)
   const target = await findTarget(localSide, pathBytes(request.localPath, 'local path'), baseName(remote))
   const sftp = await openSftp(access, request.signal)
   try {
-    return await receiveFile({ access, sftp, source: await openRemote(sftp, remote), request }, target)
+    return await receiveFile({ access, sftp, source: await findRemote(sftp, remote), request }, target)
   } finally {
     sftp.end()
   }
 }
 
 /**
- * Opens a file on the host. Looks before it opens: opening a pipe would hang the server, and a directory can be opened but
+ * Looks at a file on the host, before it is opened: opening a pipe would hang the server, and a directory can be opened but
  * not read. Rejects with `REMOTE_NOT_FOUND`, `PERMISSION_DENIED`, `USAGE` for what is not a regular file.
  */
-export async function openRemote(sftp: SftpClient, remote: Buffer): Promise<RemoteSource> {
+export async function findRemote(sftp: SftpClient, remote: Buffer): Promise<RemoteSource> {
   const [attributes, path] = await Promise.all([sftp.stat(remote), sftp.realpath(remote)])
   const kind = fileKind(attributes)
   if (kind !== 'file' && kind !== 'unknown') {
@@ -97,22 +96,17 @@ export async function openRemote(sftp: SftpClient, remote: Buffer): Promise<Remo
   }
   const { sizeBytes = 0, mode, atime, mtime } = attributes
   const times = atime === undefined || mtime === undefined ? undefined : { atime, mtime }
-  return { file: await sftp.open(path, OpenFlag.READ), path, sizeBytes, mode, times }
+  return { path, sizeBytes, mode, times }
 }
 
-/** {@link download} over an SFTP connection that is open, of a file that is open, to a target that is known. Closes the file. */
+/** {@link download} over an SFTP connection that is open, of a file that was looked at, to a target that is known. */
 export async function receiveFile(job: DownloadJob, target: Target): Promise<Receipt> {
-  const { source, request, sftp, access } = job
+  const { source, request, access } = job
   const given = request.mode ?? (request.preserve && source.mode !== undefined ? source.mode & 0o777 : undefined)
   const plan = planMode({ given, existing: target.existing?.mode, source: source.mode })
-  try {
-    const same = request.checksum === true && target.existing?.kind === 'file' ? await sameContent(job, target) : undefined
-    if (same !== undefined) return await receiveSame(job, { target, plan, same })
-    const words = [access.vmId, 'download', source.path, target.path]
-    return await holdingMark(request.partials, words, (mark) => receiveMarked(job, { target, plan, mark }))
-  } finally {
-    await sftp.close(source.file).catch(() => undefined)
-  }
+  const same = request.checksum === true && target.existing?.kind === 'file' ? await sameContent(job, target) : undefined
+  if (same !== undefined) return receiveSame(job, { target, plan, same })
+  return holdingMark(request.partials, [access.vmId, 'download', source.path, target.path], (mark) => receiveMarked(job, { target, plan, mark }))
 }
 
 interface Marked {
@@ -122,7 +116,10 @@ interface Marked {
 }
 
 async function receiveMarked(job: DownloadJob, { target, plan, mark }: Marked): Promise<Receipt> {
-  const { source, request } = job
+  const { source, request, sftp, access } = job
+  using lanes = new Lanes(access, sftp, { sizeBytes: source.sizeBytes, flags: OpenFlag.READ, signal: request.signal })
+  const file = await sftp.open(source.path, OpenFlag.READ)
+  lanes.use(file)
   const resume = request.resume === true
   const temporary = await openLocalTemporary({ target, mode: plan.createMode, mark, resume })
   const standing = { doneBytes: 0, totalBytes: source.sizeBytes === 0 ? undefined : source.sizeBytes, resume }
@@ -130,11 +127,14 @@ async function receiveMarked(job: DownloadJob, { target, plan, mark }: Marked): 
     const start = await startHere(job, temporary)
     standing.doneBytes = start.sizeBytes
     await assertLocalSpace(target.directory, source.sizeBytes - start.sizeBytes)
-    return await fill(job, { temporary, start, standing, target, plan })
+    return await fill(job, { temporary, start, standing, target, plan, lanes, file })
   } catch (error) {
     if (!mark.isStable || !isWorthKeeping(error, standing)) throw await temporary.discardAfter(error)
     await temporary.keep()
     throw withStanding(error, standing)
+  } finally {
+    // Nothing depends on it, and over a long way it is worth not waiting for.
+    sftp.close(file).catch(() => undefined)
   }
 }
 
@@ -152,6 +152,8 @@ interface Filling {
   readonly standing: { -readonly [K in keyof Standing]: Standing[K] }
   readonly target: Target
   readonly plan: ModePlan
+  readonly lanes: Lanes
+  readonly file: RemoteFile
 }
 
 async function fill(job: DownloadJob, filling: Filling): Promise<Receipt> {
@@ -166,15 +168,14 @@ async function fill(job: DownloadJob, filling: Filling): Promise<Receipt> {
   return receiptOf(job, target, { ...content, verified, mode, resumedFromBytes: start.sizeBytes, isUnchanged: false })
 }
 
-async function receive({ access, sftp, source, request }: DownloadJob, { temporary, start, standing }: Filling): Promise<Content> {
+async function receive({ sftp, source, request }: DownloadJob, { temporary, start, standing, lanes, file }: Filling): Promise<Content> {
   const { hash } = start
-  const { file, sizeBytes: expectedBytes } = source
+  const expectedBytes = source.sizeBytes
   const { limit, signal, onProgress } = request
-  await using lanes = await Lanes.open(access, sftp, { file, flags: OpenFlag.READ, sizeBytes: expectedBytes - start.sizeBytes, signal })
   const windowBytes = Math.min(lanes.windowBytes, limit?.bytesPerSecond ?? Infinity)
   for await (const chunk of readAll(lanes, file, { expectedBytes, startBytes: start.sizeBytes, windowBytes })) {
     const isBeyond = expectedBytes > 0 && standing.doneBytes + chunk.length > expectedBytes
-    const wanted = isBeyond && (await hasGrown(sftp, source)) ? chunk.subarray(0, expectedBytes - standing.doneBytes) : chunk
+    const wanted = isBeyond && (await hasGrown(sftp, file, expectedBytes)) ? chunk.subarray(0, expectedBytes - standing.doneBytes) : chunk
     await limit?.take(wanted.length, signal)
     hash.update(wanted)
     await temporary.append(wanted)
@@ -186,7 +187,7 @@ async function receive({ access, sftp, source, request }: DownloadJob, { tempora
 }
 
 /** Tells a file that grows, of which the beginning is wanted, from one whose size was never true. */
-async function hasGrown(sftp: SftpClient, { file, sizeBytes }: RemoteSource): Promise<boolean> {
+async function hasGrown(sftp: SftpClient, file: RemoteFile, sizeBytes: number): Promise<boolean> {
   return ((await sftp.fstat(file)).sizeBytes ?? 0) > sizeBytes
 }
 

@@ -7,94 +7,133 @@ import type { RemoteFile, SftpClient } from './sftp/client.ts'
  * lets us change. Beyond it, several channels side by side are the only way.
  */
 const CHANNEL_WINDOW_BYTES = 2 * 1024 * 1024
+/** What is under way on a lane at once: while one window is on its way, the next is asked for. */
+const LANE_BYTES = 2 * CHANNEL_WINDOW_BYTES
 /** sshd allows ten sessions on a connection, and a checksum needs one. */
 const MOST_LANES = 6
 /** What a lane is opened for: at this rate one lane alone does not hold the transfer up. */
 const ENOUGH_BYTES_PER_MS = 160_000
-/** A lane takes four round trips to open. */
+/** A lane takes five round trips to open. */
 const WORTHWHILE_BYTES = 8 * 1024 * 1024
 
-/** A file on the host that is open, and how. */
-interface LaneFile {
-  readonly file: RemoteFile
-  readonly signal: AbortSignal | undefined
-  /** Flags to open it again with. */
-  readonly flags: number
-  /** What is to be moved. */
+/** What is to be moved, and how its file is opened. */
+export interface LaneLoad {
   readonly sizeBytes: number
+  /** Flags to open the file with. */
+  readonly flags: number
+  readonly signal: AbortSignal | undefined
 }
 
+/** One channel with the file open on it. */
 interface Lane {
   readonly sftp: SftpClient
   readonly file: RemoteFile
+  /** Asked for and not answered. */
+  busyBytes: number
 }
 
-/** One open file over several SFTP channels of the connection, used in turn. Reads and writes as {@link SftpClient} does. */
-export class Lanes implements AsyncDisposable {
-  readonly #lanes: [Lane, ...Lane[]]
+/** A read or write that waits for a lane with room. */
+interface Turn {
+  readonly bytes: number
+  readonly take: (lane: Lane) => void
+}
+
+/** One open file over several SFTP channels of the connection, whichever has the most room. Reads and writes as {@link SftpClient} does. */
+export class Lanes implements Disposable {
+  readonly #first: SftpClient
+  readonly #wanted: number
+  readonly #lanes: Lane[] = []
   readonly #extra = new Set<SftpClient>()
-  #opening: Promise<unknown> = Promise.resolve()
-  #wanted = 1
-  #turn = 0
+  readonly #waiting: Turn[] = []
+  #opened: (file: RemoteFile) => void = () => undefined
   #isOver = false
 
-  private constructor(first: Lane) {
-    this.#lanes = [first]
+  /**
+   * Over a long way with much to move, more channels are opened, while others look for the file's place and until the first
+   * is at work; ones that the host refuses are done without. Dispose it before the file is closed.
+   */
+  constructor(access: TransferAccess, sftp: SftpClient, load: LaneLoad) {
+    this.#first = sftp
+    this.#wanted = load.sizeBytes < WORTHWHILE_BYTES ? 1 : lanesFor(sftp.roundTripMs)
+    const file = new Promise<RemoteFile>((resolve) => {
+      this.#opened = resolve
+    })
+    for (let lane = 1; lane < this.#wanted; lane++) void this.#join(access, file, load)
   }
 
-  /**
-   * Over a long way with much to move, more channels join while the first is at work; ones that the host refuses are done
-   * without. Dispose it before the file is closed.
-   */
-  static async open(access: TransferAccess, sftp: SftpClient, opened: LaneFile): Promise<Lanes> {
-    const { file, sizeBytes } = opened
-    const lanes = new Lanes({ sftp, file })
-    if (sizeBytes < WORTHWHILE_BYTES) return lanes
-    const startMs = performance.now()
-    await sftp.lstat(file.path)
-    lanes.#wanted = lanesFor(performance.now() - startMs)
-    lanes.#opening = Promise.all(Array.from({ length: lanes.#wanted - 1 }, () => lanes.#join(access, opened)))
-    return lanes
+  /** The file, open on the first channel. */
+  use(file: RemoteFile): void {
+    this.#add({ sftp: this.#first, file, busyBytes: 0 })
+    this.#opened(file)
   }
 
   /** Of the first: all speak with the same server. */
   get limits(): SftpClient['limits'] {
-    return this.#lanes[0].sftp.limits
+    return this.#first.limits
   }
 
-  /** What may be under way at once on all of them, in bytes: twice what the channels let through in a round trip. */
+  /** What may be under way at once on all of them, in bytes. */
   get windowBytes(): number {
-    return 2 * CHANNEL_WINDOW_BYTES * this.#wanted
+    return LANE_BYTES * this.#wanted
   }
 
   read(_file: RemoteFile, offset: number, lengthBytes: number): Promise<Buffer | null> {
-    const { sftp, file } = this.#next()
-    return sftp.read(file, offset, lengthBytes)
+    return this.#through(lengthBytes, ({ sftp, file }) => sftp.read(file, offset, lengthBytes))
   }
 
   write(_file: RemoteFile, offset: number, data: Buffer): Promise<void> {
-    const { sftp, file } = this.#next()
-    return sftp.write(file, offset, data)
+    return this.#through(data.length, ({ sftp, file }) => sftp.write(file, offset, data))
   }
 
-  /** Ends the further channels; the first belongs to the caller. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends the further channels; the first belongs to the caller. What waits is never asked. */
+  [Symbol.dispose](): void {
     this.#isOver = true
+    this.#waiting.length = 0
     for (const sftp of this.#extra) sftp.end()
-    await this.#opening
   }
 
-  #next(): Lane {
-    this.#turn = (this.#turn + 1) % this.#lanes.length
-    return this.#lanes[this.#turn] ?? this.#lanes[0]
+  async #through<T>(bytes: number, ask: (lane: Lane) => Promise<T>): Promise<T> {
+    const lane = await new Promise<Lane>((take) => {
+      this.#waiting.push({ bytes, take })
+      this.#serve()
+    })
+    try {
+      return await ask(lane)
+    } finally {
+      lane.busyBytes -= bytes
+      this.#serve()
+    }
   }
 
-  async #join(access: TransferAccess, { file, flags, signal }: LaneFile): Promise<void> {
+  #add(lane: Lane): void {
+    this.#lanes.push(lane)
+    this.#serve()
+  }
+
+  /** Gives what waits to lanes with room, in order. */
+  #serve(): void {
+    for (let lane = this.#roomy(); lane !== undefined; lane = this.#roomy()) {
+      const turn = this.#waiting.shift()
+      if (turn === undefined) return
+      lane.busyBytes += turn.bytes
+      turn.take(lane)
+    }
+  }
+
+  #roomy(): Lane | undefined {
+    const [first, ...others] = this.#lanes
+    if (first === undefined) return undefined
+    const freest = others.reduce((best, lane) => (lane.busyBytes < best.busyBytes ? lane : best), first)
+    return freest.busyBytes < LANE_BYTES ? freest : undefined
+  }
+
+  async #join(access: TransferAccess, file: Promise<RemoteFile>, { flags, signal }: LaneLoad): Promise<void> {
     try {
       const sftp = await openSftp(access, signal)
-      this.#extra.add(sftp)
       if (this.#isOver) return sftp.end()
-      this.#lanes.push({ sftp, file: await sftp.open(file.path, flags) })
+      this.#extra.add(sftp)
+      const { path } = await file
+      this.#add({ sftp, file: await sftp.open(path, flags), busyBytes: 0 })
     } catch {
       // The others do its work.
     }

@@ -41,16 +41,19 @@ export interface Target {
  * `TRANSFER_FAILED` for what a file must not replace (a directory, device, pipe, or a link to nothing), `USAGE` when a name is missing.
  */
 export async function findTarget(side: Side, wanted: Buffer, sourceName: Buffer | undefined): Promise<Target> {
+  // Asked for at once though only one of them is needed: over a long way a question costs nothing beside another.
+  const resolving = endsInSlash(wanted) ? undefined : resolveNew(side, wanted)
+  resolving?.catch(() => undefined)
   const entry = await look(side, wanted)
   if (entry?.kind !== 'directory') {
     if (endsInSlash(wanted)) throw side.missing(wanted)
-    return settle(side, wanted, entry)
+    return settle(side, wanted, { existing: entry, resolving })
   }
   if (sourceName === undefined) {
     throw remexError('USAGE', `${side.prefix}${showPath(wanted)} is a directory, and the source has no file name to put into it`)
   }
   const inside = joinPath(wanted, sourceName)
-  return settle(side, inside, await look(side, inside))
+  return settle(side, inside, { existing: await look(side, inside), resolving: undefined })
 }
 
 /** What is at `path`; a link to nothing counts as the link. */
@@ -59,14 +62,14 @@ async function look(side: Side, path: Buffer): Promise<Entry | null> {
   return followed ?? itself
 }
 
-async function settle(side: Side, path: Buffer, existing: Entry | null): Promise<Target> {
+async function settle(side: Side, path: Buffer, { existing, resolving }: { existing: Entry | null; resolving: Promise<Buffer> | undefined }): Promise<Target> {
   const obstacle = existing === null ? undefined : OBSTACLES.get(existing.kind)
   if (obstacle !== undefined) {
     throw remexError('TRANSFER_FAILED', `${side.prefix}${showPath(path)} is ${obstacle}`, {
       hint: 'Name a regular file, or one that is not there yet.',
     })
   }
-  const resolved = existing === null ? await resolveNew(side, path) : await side.realpath(path)
+  const resolved = existing === null ? await (resolving ?? resolveNew(side, path)) : await side.realpath(path)
   const name = baseName(resolved)
   if (name === undefined) throw side.missing(path)
   return { path: resolved, directory: directoryName(resolved), name, existing }

@@ -1,6 +1,7 @@
 import type { TransferAccess } from './access.ts'
 import { throwIfAborted } from './abort.ts'
-import { assertRemoteSha256, remoteSha256 } from './checksum.ts'
+import { assertRemoteSha256, readyHash, remoteSha256 } from './checksum.ts'
+import type { ReadyHash } from './checksum.ts'
 import { sameStart, noStart } from './same-start.ts'
 import type { SameStart } from './same-start.ts'
 import { assertRemoteSpace, explainFailedWrite } from './free-space.ts'
@@ -82,12 +83,16 @@ async function sendMarked(job: UploadJob, marked: Marked): Promise<Receipt> {
   const { sftp, source, request } = job
   const { target, mark } = marked
   const path = joinPath(target.directory, temporaryName(target.name, mark))
+  using lanes = new Lanes(job.access, sftp, { sizeBytes: source.sizeBytes ?? 0, flags: OpenFlag.WRITE, signal: request.signal })
   const start = request.resume && mark.isStable ? await startThere(job, path) : noStart()
-  await assertRemoteSpace(sftp, target.directory, (source.sizeBytes ?? 0) - start.sizeBytes)
+  const isRoomy = assertRemoteSpace(sftp, target.directory, (source.sizeBytes ?? 0) - start.sizeBytes)
+  isRoomy.catch(() => undefined)
   const file = await openTemporary(sftp, { ...marked, path, start })
+  lanes.use(file)
   const standing = { doneBytes: start.sizeBytes, totalBytes: source.sizeBytes, resume: request.resume === true }
   try {
-    return await fill(job, { ...marked, file, start, standing })
+    await isRoomy
+    return await fill(job, { ...marked, file, start, standing, lanes })
   } catch (error) {
     if (mark.isStable && isWorthKeeping(error, standing)) throw withStanding(error, standing)
     throw await removeRemoteAfter(error, sftp, path)
@@ -110,28 +115,49 @@ async function openTemporary(sftp: SftpClient, { target, plan, mark, path, start
 
 interface Filling extends Marked {
   readonly file: RemoteFile
+  readonly lanes: Lanes
   readonly start: SameStart
   readonly standing: { -readonly [K in keyof Standing]: Standing[K] }
 }
 
 async function fill(job: UploadJob, filling: Filling): Promise<Receipt> {
-  const { access, sftp, source, request } = job
-  const { file, target, plan, start } = filling
-  const { signal } = request
+  const { sftp, source, request } = job
+  const { file, target, start } = filling
+  using ready = isWorthReadying(job) ? readyHash({ access: job.access, signal: request.signal }, file.path) : undefined
   const content = await write(job, filling)
   await source.assertUnchanged()
-  const verifying = request.verify === false ? undefined : assertRemoteSha256({ access, sftp, signal }, { path: file.path, ...content })
-  await bothOf(putOnDisk(job, filling), verifying)
-  const mode = await setAttributes(job, file, plan)
-  await sftp.close(file)
-  throwIfAborted(signal)
+  const verifying = request.verify === false ? undefined : verify(job, file.path, { content, ready })
+  const settling = settle(job, filling)
+  await bothOf(settling, verifying)
+  throwIfAborted(request.signal)
+  // With fsync there is nothing left that closing could tell.
+  const closing = sftp.close(file)
+  closing.catch(() => undefined)
+  if (!sftp.offers('fsync')) await closing
   await replaceRemote(sftp, file.path, target)
-  return receiptOf(job, target, { ...content, mode, resumedFromBytes: start.sizeBytes, isUnchanged: false, verified: verifying !== undefined })
+  return receiptOf(job, target, { ...content, mode: await settling, resumedFromBytes: start.sizeBytes, isUnchanged: false, verified: verifying !== undefined })
+}
+
+/** For less, the start of a command beside the transfer saves nothing. */
+const WORTH_READYING_BYTES = 1024 * 1024
+
+function isWorthReadying({ source, request }: UploadJob): boolean {
+  return request.verify !== false && (source.sizeBytes ?? 0) >= WORTH_READYING_BYTES
+}
+
+async function verify({ access, sftp, request: { signal } }: UploadJob, path: Buffer, { content, ready }: { content: Content; ready: ReadyHash | undefined }): Promise<void> {
+  await assertRemoteSha256({ access, sftp, signal }, { path, ...content, known: await ready?.now() })
+}
+
+/** Gives the file its attributes, and puts it on disk with them. */
+async function settle(job: UploadJob, filling: Filling): Promise<number | null> {
+  const mode = await setAttributes(job, filling.file, filling.plan)
+  await putOnDisk(job, filling)
+  return mode
 }
 
 /** Writes the source to the file, from where it begins to differ. */
-async function write(job: UploadJob, { file, target, start, standing }: Filling): Promise<Content> {
-  const { access, sftp, source, request } = job
+async function write({ sftp, source, request }: UploadJob, { file, target, start, standing, lanes }: Filling): Promise<Content> {
   const { limit, signal } = request
   const { hash } = start
   let readBytes = start.sizeBytes
@@ -143,8 +169,6 @@ async function write(job: UploadJob, { file, target, start, standing }: Filling)
     standing.doneBytes += byteCount
     request.onProgress?.(standing.doneBytes, source.sizeBytes)
   }
-  const sizeBytes = (source.sizeBytes ?? 0) - start.sizeBytes
-  await using lanes = await Lanes.open(access, sftp, { file, flags: OpenFlag.WRITE, sizeBytes, signal })
   try {
     const content = { source: limit?.slowed(source, signal) ?? source, onChunk, onAcknowledged, startBytes: start.sizeBytes, windowBytes: lanes.windowBytes }
     await writeAll(lanes, file, content)
@@ -162,7 +186,7 @@ async function putOnDisk({ sftp }: UploadJob, { file, target }: Filling): Promis
 }
 
 /** Waits for both, whatever becomes of either: neither is to be under way when the file is removed. */
-async function bothOf(one: Promise<void>, other: Promise<void> | undefined): Promise<void> {
+async function bothOf(one: Promise<unknown>, other: Promise<unknown> | undefined): Promise<void> {
   await Promise.allSettled([one, other])
   await one
   await other

@@ -68,6 +68,11 @@ export class SftpClient {
     return this.#server.limits
   }
 
+  /** How long a round trip took at the beginning, in ms; 0 where it is not known. */
+  get roundTripMs(): number {
+    return this.#server.roundTripMs
+  }
+
   /** Whether the server has what `extension` needs. */
   offers(extension: Extension): boolean {
     return isOffered(this.#server.offered, extension)

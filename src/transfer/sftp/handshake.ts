@@ -21,6 +21,8 @@ export interface SftpServer {
   readonly wire: SftpWire
   readonly offered: Offered
   readonly limits: SftpLimits
+  /** How long an answer took that costs the server nothing, in ms; 0 where none was asked for. */
+  readonly roundTripMs: number
 }
 
 const VERSION = 3
@@ -49,7 +51,10 @@ export async function greet(channel: Channel, options: SftpOptions): Promise<Sft
 
 async function introduce(wire: SftpWire, signal: AbortSignal): Promise<SftpServer> {
   const offered = await wire.greet(VERSION, decodeVersion, signal)
-  return { wire, offered, limits: isOffered(offered, 'limits') ? await askLimits(wire, signal) : DEFAULT_LIMITS }
+  if (!isOffered(offered, 'limits')) return { wire, offered, limits: DEFAULT_LIMITS, roundTripMs: 0 }
+  const startMs = performance.now()
+  const limits = await askLimits(wire, signal)
+  return { wire, offered, limits, roundTripMs: performance.now() - startMs }
 }
 
 function decodeVersion(fields: FieldReader): Offered {

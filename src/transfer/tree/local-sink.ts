@@ -10,7 +10,7 @@ import type { Fetched } from '../batch/batch-reader.ts'
 import { getBatch } from '../batch/get-batch.ts'
 import type { HostTools } from '../batch/host-tools.ts'
 import { BATCH_BYTES } from '../batch/limits.ts'
-import { openRemote, receiveFile } from '../download.ts'
+import { findRemote, receiveFile } from '../download.ts'
 import { localError } from '../local-side.ts'
 import { openSource } from '../local-source.ts'
 import { planMode } from '../mode.ts'
@@ -98,7 +98,7 @@ export class LocalSink implements TreeSink {
 
   async moveOne({ path, existing }: FileStep): Promise<MovedFile | 'same'> {
     const { access, sftp, remoteRoot, options } = this.#tree
-    const source = await openRemote(sftp, joinPath(remoteRoot, path))
+    const source = await findRemote(sftp, joinPath(remoteRoot, path))
     const request = { ...options, keepTimes: true, onProgress: undefined }
     const { sizeBytes, sha256, mode, verified, isUnchanged } = await receiveFile({ access, sftp, source, request }, targetOf(this.#here(path), existing))
     options.onProgress?.(sizeBytes, undefined)
