@@ -77,6 +77,17 @@ describe('the section in the page', () => {
     expect(() => withSection(page, 'new')).toThrow('bench:begin')
   })
 
+  it('has a name, so that a page can have several', () => {
+    const page = '<!-- bench:begin -->\nold\n<!-- bench:end -->\n<!-- other:begin -->\n<!-- other:end -->\n'
+    expect(withSection(page, 'new', 'other')).toBe('<!-- bench:begin -->\nold\n<!-- bench:end -->\n<!-- other:begin -->\nnew\n<!-- other:end -->\n')
+  })
+
+  it('is a table that judges each of several contenders by itself', () => {
+    const contenders = [{ name: 'put', samples: [100], median: 100, ratio: 1 }, { name: 'get', samples: [160], median: 160, ratio: 1.6 }]
+    const table = markdownTable([{ id: 'a', title: 'A', unit: 'MB', goal: { contender: ['put', 'get'], of: 'value', atMost: 150 }, contenders, reached: false }])
+    expect(table.split('\n').slice(2)).toEqual(['| A | put | 100 MB | 1.00 | at most 150: reached |', '|  | get | 160 MB | 1.60 | at most 150: **missed** |'])
+  })
+
   it('is a table with the verdict beside the contender that is judged', () => {
     const contenders = [{ name: 'ssh', samples: [100], median: 100, ratio: 1 }, { name: 'remex', samples: [110], median: 110, ratio: 1.1 }]
     const table = markdownTable([{ id: 'a', title: 'A', unit: 'ms', goal: { contender: 'remex', of: 'ratio', atMost: 1.1 }, contenders, reached: true }])

@@ -45,6 +45,16 @@ describe('measure', () => {
     expect(result.reached).toBe(reached)
   })
 
+  it.each([
+    ['all reach', [5, 6], true],
+    ['one misses', [5, 7], false],
+    ['another misses', [7, 5], false],
+  ] as const)('judges several contenders: %s', async (_what, [b, c], reached) => {
+    const contenders = [given('a', [10]), given('b', [b]), given('c', [c])] as const
+    const result = await measure(row([...contenders], { rounds: 1, goal: { contender: ['b', 'c'], of: 'value', atMost: 6 } }))
+    expect(result.reached).toBe(reached)
+  })
+
   it('refuses a goal for a contender that does not run', async () => {
     await expect(measure(row([given('a', [1])], { rounds: 1, goal: { contender: 'c', of: 'ratio', atMost: 1 } }))).rejects.toThrow('not a contender')
   })
