@@ -127,7 +127,7 @@ export async function reportTreePlan(door: Door, group: HostGroup, start: (live:
     if (door.globals.json) await printJson(door, { ...planJson(result), changes: planned.map(changeJson) })
     else if (result.error) complain(door, result.error, result)
     else for (const change of planned) await door.stdout.line(changeLine(result.vmId, change))
-    if (!door.globals.json && !result.error) notice(door, `${result.vmId}: ${planned.length === 0 ? 'nothing would change' : `${planned.length} changes; nothing was done`}`)
+    if (!door.globals.json && !result.error) notice(door, `${result.vmId}: ${planned.length === 0 ? 'nothing would change' : `${planned.length} ${plural(planned.length, 'change')}; nothing was done`}`)
   }
   return groupStatus(statuses)
 }
@@ -159,8 +159,12 @@ export function receiptLine({ vmId, operation, local, remote, sizeBytes: bytes, 
 }
 
 function countsOf({ files, unchanged, deleted, links, skipped }: TreeFacts): string {
-  const others = Object.entries({ unchanged, deleted, links, skipped }).filter(([, count]) => count > 0)
-  return [`${files.size} ${files.size === 1 ? 'file' : 'files'}`, ...others.map(([name, count]) => `${count} ${name}`)].join(', ')
+  const others = Object.entries({ unchanged, deleted, [plural(links, 'link')]: links, skipped }).filter(([, count]) => count > 0)
+  return [`${files.size} ${plural(files.size, 'file')}`, ...others.map(([name, count]) => `${count} ${name}`)].join(', ')
+}
+
+function plural(count: number, noun: string): string {
+  return count === 1 ? noun : `${noun}s`
 }
 
 /** What failed by itself, a line each: the error tells the first. */

@@ -10,6 +10,7 @@ import { localStaging, LocalSink } from './tree/local-sink.ts'
 import { filterOf, makeAlike } from './tree/make-alike.ts'
 import type { TwoTrees } from './tree/make-alike.ts'
 import { remoteTree } from './tree/remote-tree.ts'
+import { summed } from './tree/progress.ts'
 import { treeStopped } from './tree/tree-request.ts'
 import type { TreeReceipt, TreeRequest } from './tree/tree-request.ts'
 
@@ -29,7 +30,8 @@ export async function downloadTree(access: TransferAccess, request: TreeRequest)
     if ((await side.stat(wanted)) === null) throw missing()
     const remoteRoot = await side.realpath(wanted)
     const [source, target] = [remoteTree(sftp, remoteRoot), localTree(localRoot)]
-    const sinkOf: TwoTrees['sinkOf'] = (tools, staging) => new LocalSink({ access, sftp, tools, localRoot, remoteRoot, staging, options: request })
+    const onMoved = summed(request)
+    const sinkOf: TwoTrees['sinkOf'] = (tools, staging) => new LocalSink({ access, sftp, tools, localRoot, remoteRoot, staging, options: request, onMoved })
     await makeAlike({ access, source, target, root: localRoot, stagingEnd: localStaging, missing, sinkOf }, filter, request)
     return { vmId: access.vmId, direction: 'download', local: localRoot.toString(), remote: remoteRoot.toString() }
   } catch (error) {

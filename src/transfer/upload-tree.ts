@@ -11,6 +11,7 @@ import { localTree } from './tree/local-tree.ts'
 import { filterOf, makeAlike } from './tree/make-alike.ts'
 import type { TwoTrees } from './tree/make-alike.ts'
 import { remoteTree } from './tree/remote-tree.ts'
+import { summed } from './tree/progress.ts'
 import { treeStopped } from './tree/tree-request.ts'
 import type { TreeReceipt, TreeRequest } from './tree/tree-request.ts'
 
@@ -28,7 +29,8 @@ export async function uploadTree(access: TransferAccess, request: TreeRequest): 
   try {
     const remoteRoot = await rootThere(sftp, pathBytes(request.remotePath, 'remote path'))
     const [source, target] = [localTree(localRoot), remoteTree(sftp, remoteRoot)]
-    const sinkOf: TwoTrees['sinkOf'] = (tools, staging) => new HostSink({ access, sftp, tools, localRoot, remoteRoot, staging, options: request })
+    const onMoved = summed(request)
+    const sinkOf: TwoTrees['sinkOf'] = (tools, staging) => new HostSink({ access, sftp, tools, localRoot, remoteRoot, staging, options: request, onMoved })
     await makeAlike({ access, source, target, root: remoteRoot, stagingEnd: hostStaging(sftp), missing: () => missingHere(localRoot), sinkOf }, filter, request)
     return { vmId: access.vmId, direction: 'upload', local: localRoot.toString(), remote: remoteRoot.toString() }
   } catch (error) {

@@ -1,7 +1,8 @@
-import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildCommandLine, Workshop } from './workshop.ts'
+import { until } from '../../testkit/until.ts'
+import { buildCommandLine, ended, Workshop } from './workshop.ts'
 
 let shop: Workshop
 
@@ -49,7 +50,11 @@ describe('put', () => {
     ['a local directory', ['put', 'vm01', '.', 'x'], 'USAGE'],
     ['a directory on the host that is not there', ['put', 'vm01', 'local.txt', '/nope/x'], 'REMOTE_NOT_FOUND'],
     ['a mode that is none', ['put', 'vm01', 'local.txt', 'x', '--mode', '0999'], 'USAGE'],
-    ['an option of a later version', ['put', 'vm01', 'local.txt', 'x', '--recursive'], 'USAGE'],
+    ['a file where a tree is meant', ['put', 'vm01', 'local.txt', 'x', '--recursive'], 'USAGE'],
+    ['deleting without a tree', ['put', 'vm01', 'local.txt', 'x', '--delete'], 'USAGE'],
+    ['a pattern without a tree', ['put', 'vm01', 'local.txt', 'x', '--exclude', '*.log'], 'USAGE'],
+    ['a pattern that cannot be read', ['put', 'vm01', '.', 'x', '--recursive', '--exclude', '[a'], 'USAGE'],
+    ['a rate at which nothing arrives', ['put', 'vm01', 'local.txt', 'x', '--limit-rate', '0'], 'USAGE'],
     ['a path too many', ['put', 'vm01', 'local.txt', 'x', 'y'], 'USAGE'],
   ])('gives 125 and the code for %s', async (_, words, code) => {
     const { status, rows } = await shop.call(['--json', ...words])
@@ -207,5 +212,92 @@ describe('a key that others can read', () => {
     await chmod(shop.path('keys', 'id_ed25519_vm01'), 0o600)
     expect(status).toBe(125)
     expect(stderr).toMatch(/others than its owner can use it \(mode 0644\)\n {2}chmod 600 /)
+  })
+})
+
+describe('trees', () => {
+  beforeAll(async () => {
+    await mkdir(shop.path('tree/sub'), { recursive: true })
+    await writeFile(shop.path('tree/a.txt'), 'one')
+    await writeFile(shop.path('tree/sub/b.log'), 'two')
+    await symlink('a.txt', shop.path('tree/link'))
+  })
+
+  it('go to several hosts, with a line for each and the counts', async () => {
+    const { status, stdout, stderr } = await shop.call(['put', 'vm01,vm02', 'tree', 'site', '--recursive'])
+    expect(status).toBe(0)
+    expect(stdout.split('\n').sort().slice(1)).toEqual(['vm01', 'vm02'].map((id) => expect.stringMatching(`^${id}: sent tree to site, 2 files, 1 link, 6 B, manifest sha256 [0-9a-f]{64}, verified$`) as string))
+    expect(stderr).toBe('remex: 2 hosts: 2 succeeded\n')
+    for (const id of ['vm01', 'vm02']) expect(await readFile(join(shop.server(id).home, 'site/link'), 'utf8')).toBe('one')
+  })
+
+  it('come from several hosts into a directory for each', async () => {
+    await shop.call(['put', 'vm01,vm02', 'tree', 'from', '--recursive'])
+    expect((await shop.call(['get', 'vm01,vm02', 'from', 'fetched', '--recursive'])).status).toBe(0)
+    for (const id of ['vm01', 'vm02']) expect(await readFile(shop.path(`fetched/${id}/sub/b.log`), 'utf8')).toBe('two')
+    expect((await shop.call(['get', 'vm01', 'from', 'alone', '--recursive'])).status).toBe(0)
+    expect(await readFile(shop.path('alone/sub/b.log'), 'utf8')).toBe('two')
+  })
+
+  it('have a receipt for each file in --json, and the whole in the audit log', async () => {
+    const { rows } = await shop.call(['put', 'vm01', 'tree', 'receipts', '--recursive', '--delete', '--json'])
+    expect(rows).toMatchObject([{ size_bytes: 6, verified: true, success: true, unchanged: 0, directories: 2, links: 1, deleted: 0, skipped: 0, failed: 0, failures: [] }])
+    expect(rows[0]?.['files']).toMatchObject([{ path: 'a.txt', size_bytes: 3, verified: true }, { path: 'sub/b.log', size_bytes: 3, verified: true }])
+    const { rows: records } = await shop.call(['audit', 'list', '--operation', 'upload', '--json'])
+    expect(records.at(-1)).toMatchObject({ event: 'finish', recursive: true, delete: true, files: 2, unchanged: 0, deleted: 0, failed: 0, size_bytes: 6, sha256: rows[0]?.['sha256'] })
+  })
+
+  it('leave out what is excluded, in the order of the options', async () => {
+    await shop.call(['put', 'vm01', 'tree', 'some', '--recursive', '--include', 'b.log', '--exclude', '*.log', '--exclude', 'link'])
+    expect((await readdir(join(shop.server('vm01').home, 'some'), { recursive: true })).sort()).toEqual(['a.txt', 'sub', 'sub/b.log'])
+  })
+
+  it('are only compared with --dry-run', async () => {
+    await shop.call(['put', 'vm01', 'tree', 'dry', '--recursive', '--exclude', 'sub/'])
+    await writeFile(join(shop.server('vm01').home, 'dry/extra'), 'x')
+    const { status, stdout, stderr } = await shop.call(['put', 'vm01', 'tree', 'dry', '--recursive', '--delete', '--dry-run'])
+    expect({ status, stdout, stderr }).toEqual({
+      status: 0,
+      stdout: 'vm01: would make   sub/\nvm01: would write  sub/b.log, 3 B\nvm01: would delete extra\n',
+      stderr: 'remex: vm01: 3 changes; nothing was done\n',
+    })
+    expect((await readdir(join(shop.server('vm01').home, 'dry'))).sort()).toEqual(['a.txt', 'extra', 'link'])
+    const { rows } = await shop.call(['put', 'vm01', 'tree', 'dry', '--recursive', '--dry-run', '--json'])
+    expect(rows).toMatchObject([{ vm_id: 'vm01', dry_run: true, error: null, changes: [{ action: 'make_directory', path: 'sub' }, { action: 'send', path: 'sub/b.log', size_bytes: 3 }] }])
+  })
+
+  it('of which some fail give 125 and tell which, and the rest is there', async () => {
+    await mkdir(join(shop.server('vm01').home, 'partly/a.txt'), { recursive: true })
+    const { status, stderr } = await shop.call(['put', 'vm01', 'tree', 'partly', '--recursive'])
+    expect(status).toBe(125)
+    expect(stderr).toMatch(/of the tree, 1 failed: a\.txt: .* --delete/s)
+    expect(await readFile(join(shop.server('vm01').home, 'partly/sub/b.log'), 'utf8')).toBe('two')
+  })
+
+  it('move no faster than they may, all hosts together', async () => {
+    await mkdir(shop.path('heavy'))
+    for (const name of ['1', '2']) await writeFile(shop.path(`heavy/${name}`), Buffer.alloc(100_000, name))
+    const startMs = performance.now()
+    expect((await shop.call(['put', 'vm01,vm02', 'heavy', 'heavy', '--recursive', '--limit-rate', '400k'])).status).toBe(0)
+    // The first batch passes at once; the second host waits for it.
+    expect(performance.now() - startMs).toBeGreaterThan(400)
+  })
+})
+
+describe('a transfer that is repeated with --resume', () => {
+  it('goes on where a killed one stood, and says so', async () => {
+    const content = Buffer.alloc(24_000_000, 'resume me. ')
+    await writeFile(shop.path('large.bin'), content)
+    const home = shop.server('vm01').home
+    const child = shop.start(['put', 'vm01', 'large.bin', 'large.bin', '--limit-rate', '8M'])
+    const part = async (): Promise<string | undefined> => (await readdir(home)).find((name) => name.startsWith('.large.bin.remex-'))
+    await until(async () => (await stat(join(home, (await part()) ?? 'nothing'))).size > 3_000_000, { what: 'some of it to be there' })
+    child.kill('SIGKILL')
+    await ended(child)
+    const { rows, status } = await shop.call(['put', 'vm01', 'large.bin', 'large.bin', '--resume', '--json'])
+    expect(status).toBe(0)
+    expect(rows[0]?.['resumed_from_bytes']).toBeGreaterThan(1_000_000)
+    expect((await readFile(join(home, 'large.bin'))).equals(content)).toBe(true)
+    expect(await part()).toBeUndefined()
   })
 })

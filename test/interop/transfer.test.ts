@@ -136,12 +136,14 @@ describe.each(['internal', 'external'] as const)('with sshd and its %s SFTP serv
       expect((await host.run(`cat ${there}/big`)).stdout).toBe('old\n')
     })
 
-    it('that does not end in its time is TIMED_OUT and leaves both ends as they were', async () => {
+    it('that does not end in its time is TIMED_OUT and leaves the old file; the next one leaves nothing of it', async () => {
       await host.run(`head -c 64M /dev/zero > ${there}/source`)
       await writeFile(join(here, 'kept'), 'old')
       const before = await readdir(here)
       expect(await failureOf(host.get(`${there}/source`, join(here, 'kept'), { timeout: '30ms', retries: 3 }))).toMatchObject({ code: 'TIMED_OUT' })
       expect(await readFile(join(here, 'kept'), 'utf8')).toBe('old')
+      expect((await readdir(here)).filter((name) => !name.includes('.remex-'))).toEqual(before)
+      await host.get(`${there}/source`, join(here, 'kept'))
       expect(await readdir(here)).toEqual(before)
       await host.run(['rm', `${there}/source`])
     })

@@ -18,8 +18,9 @@ import { targetOf } from '../target.ts'
 import { sendFile } from '../upload.ts'
 import { sha256Of } from './content-hash.ts'
 import { inGroups } from './in-groups.ts'
-import { ALONE_AT_ONCE, outcomesOf } from './outcomes.ts'
+import { ALONE_AT_ONCE, outcomesOf, togetherOrAlone } from './outcomes.ts'
 import { Pace } from './pace.ts'
+import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingPlace } from './staging.ts'
 import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-sink.ts'
@@ -47,6 +48,8 @@ export interface HostTree {
   /** On the host, inside the tree: for files that do not have their names yet. */
   readonly staging: StagingPlace
   readonly options: MoveOptions
+  /** Told of bytes as they arrive. */
+  readonly onMoved: (byteCount: number) => void
 }
 
 /** A tree on the host, made like one here. */
@@ -83,7 +86,12 @@ export class HostSink implements TreeSink {
 
   async moveSmall(files: readonly FileStep[]): Promise<readonly FileOutcome[]> {
     const tools = await this.#tree.tools()
-    if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, (file) => this.moveOne(file))
+    const alone = (file: FileStep): Promise<FileOutcome> => this.moveOne(file)
+    if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, alone)
+    return togetherOrAlone(files, () => this.#moveTogether(files, tools), alone)
+  }
+
+  async #moveTogether(files: readonly FileStep[], tools: HostTools): Promise<readonly FileOutcome[]> {
     const read = await this.#read(files, tools)
     const same = await this.#same(files, read, tools)
     const outcomes: FileOutcome[] = []
@@ -99,12 +107,11 @@ export class HostSink implements TreeSink {
   }
 
   async moveOne({ path, existing }: FileStep): Promise<MovedFile | 'same'> {
-    const { access, sftp, options } = this.#tree
+    const { access, sftp, options, onMoved } = this.#tree
     const source = await openSource({ localPath: joinPath(this.#tree.localRoot, path), follow: false })
     try {
       const target = targetOf(this.#there(path), existing)
-      const { sizeBytes, sha256, mode, verified, isUnchanged } = await sendFile({ access, sftp, source, request: { ...options, keepTimes: true, onProgress: undefined } }, target)
-      options.onProgress?.(sizeBytes, undefined)
+      const { sizeBytes, sha256, mode, verified, isUnchanged } = await sendFile({ access, sftp, source, request: { ...options, keepTimes: true, onProgress: partOf(onMoved) } }, target)
       return isUnchanged ? 'same' : { path, sizeBytes, sha256, mode, verified }
     } finally {
       await source.close()
@@ -166,12 +173,11 @@ export class HostSink implements TreeSink {
 
   /** Sends files together, and gives them their names; fills in `outcomes`. */
   async #send(files: readonly Sent[], tools: HostTools, outcomes: FileOutcome[]): Promise<void> {
-    const { access, staging, options } = this.#tree
+    const { access, staging, options, onMoved } = this.#tree
     const directory = await staging.next()
     const nameOf = (index: number): Buffer => files[index]?.file.path ?? Buffer.alloc(0)
-    const onSent = (sizeBytes: number): void => options.onProgress?.(sizeBytes, undefined)
     await options.limit?.take(files.reduce((sum, { content }) => sum + content.content.length, 0), options.signal)
-    await putBatch(access, tools, { directory, files: files.map(({ content }) => content), nameOf, signal: options.signal, onSent })
+    await putBatch(access, tools, { directory, files: files.map(({ content }) => content), nameOf, signal: options.signal, onSent: onMoved })
     await inGroups(files, RENAMES_AT_ONCE, async ({ file, index, content }, member) => {
       outcomes[index] = await this.#rename(joinPath(directory, Buffer.from(batchMemberName(member))), file, content)
     })

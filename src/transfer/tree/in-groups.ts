@@ -10,7 +10,9 @@ const GROUPS_AT_ONCE = 2
 export async function inGroups<T>(items: readonly T[], size: number, work: (item: T, index: number) => Promise<void>): Promise<void> {
   const slots = new Slots(GROUPS_AT_ONCE)
   for (let at = 0; at < items.length; at += size) {
-    await slots.start(async () => void (await Promise.all(items.slice(at, at + size).map((item, index) => work(item, at + index)))))
+    await slots.start(async () => {
+      await Promise.all(items.slice(at, at + size).map((item, index) => work(item, at + index)))
+    })
   }
   await slots.settled()
 }

@@ -18,8 +18,9 @@ import { joinPath } from '../path-name.ts'
 import type { MoveOptions } from '../receipt.ts'
 import type { SftpClient } from '../sftp/client.ts'
 import { targetOf } from '../target.ts'
-import { ALONE_AT_ONCE, outcomesOf } from './outcomes.ts'
+import { ALONE_AT_ONCE, outcomesOf, togetherOrAlone } from './outcomes.ts'
 import { Pace } from './pace.ts'
+import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingEnd, StagingPlace } from './staging.ts'
 import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-sink.ts'
@@ -38,6 +39,8 @@ export interface LocalTree {
   /** Here, inside the tree: for files that do not have their names yet. */
   readonly staging: StagingPlace
   readonly options: MoveOptions
+  /** Told of bytes as they arrive. */
+  readonly onMoved: (byteCount: number) => void
 }
 
 /** A file that has all but its name. */
@@ -82,13 +85,18 @@ export class LocalSink implements TreeSink {
   }
 
   async moveSmall(files: readonly FileStep[]): Promise<readonly FileOutcome[]> {
-    const { access, remoteRoot, options } = this.#tree
     const tools = await this.#tree.tools()
-    if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, (file) => this.moveOne(file))
+    const alone = (file: FileStep): Promise<FileOutcome> => this.moveOne(file)
+    if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, alone)
+    return togetherOrAlone(files, () => this.#moveTogether(files, tools), alone)
+  }
+
+  async #moveTogether(files: readonly FileStep[], tools: HostTools): Promise<readonly FileOutcome[]> {
+    const { access, remoteRoot, options, onMoved } = this.#tree
     const same = await this.#same(files, tools)
     const wanted = files.filter((_file, index) => !same.has(index))
     const asked = wanted.map(({ path, entry }) => ({ path, sizeBytes: entry.sizeBytes }))
-    const fetched = wanted.length === 0 ? [] : await getBatch(access, tools, { root: remoteRoot, files: asked, signal: options.signal })
+    const fetched = wanted.length === 0 ? [] : await getBatch(access, tools, { root: remoteRoot, files: asked, signal: options.signal, onReceived: onMoved })
     await options.limit?.take(fetched.reduce((sum, one) => sum + (one?.content.length ?? 0), 0), options.signal)
     const moved = (await this.#store(wanted, fetched)).values()
     const outcomes: FileOutcome[] = []
@@ -97,11 +105,10 @@ export class LocalSink implements TreeSink {
   }
 
   async moveOne({ path, existing }: FileStep): Promise<MovedFile | 'same'> {
-    const { access, sftp, remoteRoot, options } = this.#tree
+    const { access, sftp, remoteRoot, options, onMoved } = this.#tree
     const source = await findRemote(sftp, joinPath(remoteRoot, path))
-    const request = { ...options, keepTimes: true, onProgress: undefined }
+    const request = { ...options, keepTimes: true, onProgress: partOf(onMoved) }
     const { sizeBytes, sha256, mode, verified, isUnchanged } = await receiveFile({ access, sftp, source, request }, targetOf(this.#here(path), existing))
-    options.onProgress?.(sizeBytes, undefined)
     return isUnchanged ? 'same' : { path, sizeBytes, sha256, mode, verified }
   }
 
@@ -186,7 +193,6 @@ export class LocalSink implements TreeSink {
     const here = this.#here(receipt.path)
     try {
       renameSync(path, here)
-      this.#tree.options.onProgress?.(receipt.sizeBytes, undefined)
       return receipt
     } catch (error) {
       return asRemexError(localError(error, 'replace', here))

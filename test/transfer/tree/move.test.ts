@@ -227,6 +227,15 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     for (const name of ['a', 'big']) expect((await stat(join(to, name))).mode & 0o7777).toBe(0o604)
   })
 
+  it('tells how much of it has come, as a sum', async () => {
+    const { from, move } = await stage(direction)
+    await plant(from, FILES)
+    const told: number[] = []
+    await move({ onProgress: (doneBytes) => void told.push(doneBytes) })
+    expect(told).toEqual([...told].sort((a, b) => a - b))
+    expect(told.at(-1)).toBe(3_000_000 + 3 + 3 + 5)
+  })
+
   it('skips devices, pipes and sockets, and says how many', async () => {
     const { from, to, move } = await stage(direction)
     await plant(from, { a: 'x' })
@@ -317,6 +326,22 @@ describe.skipIf(sftpServerPath === undefined)('a tree', () => {
     expect(tally.failures).toMatchObject([{ path: 'b' }])
     expect(manifest.size).toBe(2)
     expect(await seen(to)).toEqual({ a: '1', c: '3' })
+  })
+
+  it('goes file by file where there can be no staging place', async () => {
+    const { from, to, move } = await stage('upload')
+    await plant(from, FILES)
+    const wrap: LocalHost['wrap'] = (channel) =>
+      relayed(channel, {
+        onRequest: (packet, relay) => {
+          if (typeOf(packet) !== 14 || !packet.includes('.remex-')) return [packet]
+          relay.reply(statusReply(packet, 3))
+          return []
+        },
+      })
+    const { manifest } = await move({ rules: [{ effect: 'exclude', pattern: 'link' }, { effect: 'exclude', pattern: 'dangling' }] }, { wrap })
+    expect(manifest.size).toBe(5)
+    expect(Object.keys(await seen(to)).sort()).toEqual(['a.txt', 'big', 'empty', 'sub', 'sub/b.txt', 'sub/deep', 'sub/deep/er', 'sub/deep/er/c'])
   })
 
   it('sends a file across a mount point by itself, where no rename goes', async () => {
