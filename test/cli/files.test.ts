@@ -258,7 +258,7 @@ describe('trees', () => {
     const { status, stdout, stderr } = await shop.call(['put', 'vm01', 'tree', 'dry', '--recursive', '--delete', '--dry-run'])
     expect({ status, stdout, stderr }).toEqual({
       status: 0,
-      stdout: 'vm01: would make   sub/\nvm01: would write  sub/b.log, 3 B\nvm01: would delete extra\n',
+      stdout: 'vm01: would delete extra\nvm01: would make   sub/\nvm01: would write  sub/b.log, 3 B\n',
       stderr: 'remex: vm01: 3 changes; nothing was done\n',
     })
     expect((await readdir(join(shop.server('vm01').home, 'dry'))).sort()).toEqual(['a.txt', 'extra', 'link'])
