@@ -292,7 +292,7 @@ export class Dispatcher {
       // What an attempt of ours left behind is as good as what the caller asks for by name.
       const resume = options.resume === true || ++attempt > 1
       const tree = record && { ...record, delete: options.delete, rules, onPlan, tally: Object.assign(record.tally, emptyTally()) }
-      const shared = { mode, preserve, checksum, limit, onProgress, verify: !insecureSkipVerify, partials: this.#runtime.partials, signal }
+      const shared = { mode, preserve, checksum, limit, beside: request.beside, onProgress, verify: !insecureSkipVerify, partials: this.#runtime.partials, signal }
       return transfer(access, { operation, local, remote, resume, tree, ...shared })
     })
     return { outcome: outcome.error ? outcome : { receipt: outcome.value }, attempts }

@@ -7,7 +7,7 @@ import type { TransferResult } from '../core/transfer-result.ts'
 import type { Dispatcher } from './dispatch.ts'
 import { fanOut } from './fan-out.ts'
 import type { StartResult } from './start-result.ts'
-import type { Command, RunOptions, ScriptOptions, TransferOptions, TreeChange } from './requests.ts'
+import type { Command, RunOptions, ScriptOptions, TransferOptions, TransferRequest, TreeChange } from './requests.ts'
 
 /** How many hosts at once, and what to hear of them. */
 export interface GroupOptions {
@@ -74,16 +74,21 @@ export class HostGroup {
 
   /** Sends a local file, or with `recursive` a tree, to every host. */
   async *put(local: string, remote: string, options: GroupTransferOptions = {}): AsyncGenerator<TransferResult, void> {
-    const limit = this.#dispatcher.limitTo(options.limitRate)
-    yield* this.#each(options, (vmId) => this.#dispatcher.transfer(vmId, { operation: 'upload', local, remote, limit, options: transferOf(vmId, options) }))
+    const shared = this.#sharedBy(options)
+    yield* this.#each(options, (vmId) => this.#dispatcher.transfer(vmId, { operation: 'upload', local, remote, ...shared, options: transferOf(vmId, options) }))
   }
 
   /** Fetches a file, or with `recursive` a tree, from every host; `localOf` says where each host's copy goes. */
   async *get(remote: string, localOf: (vmId: string) => string, options: GroupTransferOptions = {}): AsyncGenerator<TransferResult, void> {
-    const limit = this.#dispatcher.limitTo(options.limitRate)
+    const shared = this.#sharedBy(options)
     yield* this.#each(options, (vmId) =>
-      this.#dispatcher.transfer(vmId, { operation: 'download', local: localOf(vmId), remote, limit, options: transferOf(vmId, options) }),
+      this.#dispatcher.transfer(vmId, { operation: 'download', local: localOf(vmId), remote, ...shared, options: transferOf(vmId, options) }),
     )
+  }
+
+  /** What the hosts of one call share. */
+  #sharedBy({ limitRate, parallel = this.#parallel }: GroupTransferOptions): Pick<TransferRequest, 'limit' | 'beside'> {
+    return { limit: this.#dispatcher.limitTo(limitRate), beside: Math.min(parallel, this.ids.length) }
   }
 
   #each<R>({ parallel = this.#parallel, onStart, signal }: GroupOptions & Pick<RunOptions, 'signal'>, work: (vmId: string) => Promise<R>): AsyncGenerator<R> {

@@ -128,4 +128,6 @@ export interface TransferRequest {
   readonly options: TransferOptions
   /** Shared by all hosts of a call. Default: one of its own, of `limitRate`. */
   readonly limit?: RateLimit | undefined
+  /** How many hosts are served at once. Default: 1. */
+  readonly beside?: number | undefined
 }

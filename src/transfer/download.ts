@@ -117,7 +117,7 @@ interface Marked {
 
 async function receiveMarked(job: DownloadJob, { target, plan, mark }: Marked): Promise<Receipt> {
   const { source, request, sftp, access } = job
-  using lanes = new Lanes(access, sftp, { sizeBytes: source.sizeBytes, flags: OpenFlag.READ, signal: request.signal })
+  using lanes = new Lanes(access, sftp, { sizeBytes: source.sizeBytes, flags: OpenFlag.READ, signal: request.signal, beside: request.beside, mostLanes: request.mostLanes })
   const file = await sftp.open(source.path, OpenFlag.READ)
   lanes.use(file)
   const resume = request.resume === true

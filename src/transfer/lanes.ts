@@ -16,12 +16,19 @@ const ENOUGH_BYTES_PER_MS = 160_000
 /** A lane takes five round trips to open. */
 const WORTHWHILE_BYTES = 8 * 1024 * 1024
 
+/** What all transfers under way at once may hold together; and what one needs to move at all. */
+const ALL_BYTES = 32 * 1024 * 1024
+const LEAST_WINDOW_BYTES = 512 * 1024
+
 /** What is to be moved, and how its file is opened. */
 export interface LaneLoad {
   readonly sizeBytes: number
   /** Flags to open the file with. */
   readonly flags: number
   readonly signal: AbortSignal | undefined
+  /** As {@link MoveOptions} has them. */
+  readonly beside: number | undefined
+  readonly mostLanes: number | undefined
 }
 
 /** One channel with the file open on it. */
@@ -40,6 +47,8 @@ interface Turn {
 
 /** One open file over several SFTP channels of the connection, whichever has the most room. Reads and writes as {@link SftpClient} does. */
 export class Lanes implements Disposable {
+  /** What may be under way at once on all of them, in bytes. */
+  readonly windowBytes: number
   readonly #first: SftpClient
   readonly #wanted: number
   readonly #lanes: Lane[] = []
@@ -54,7 +63,9 @@ export class Lanes implements Disposable {
    */
   constructor(access: TransferAccess, sftp: SftpClient, load: LaneLoad) {
     this.#first = sftp
-    this.#wanted = load.sizeBytes < WORTHWHILE_BYTES ? 1 : lanesFor(sftp.roundTripMs)
+    const { sizeBytes, mostLanes = MOST_LANES, beside = 1 } = load
+    this.#wanted = sizeBytes < WORTHWHILE_BYTES ? 1 : Math.min(mostLanes, lanesFor(sftp.roundTripMs))
+    this.windowBytes = Math.max(LEAST_WINDOW_BYTES, Math.min(LANE_BYTES * this.#wanted, ALL_BYTES / beside))
     const file = new Promise<RemoteFile>((resolve) => {
       this.#opened = resolve
     })
@@ -70,11 +81,6 @@ export class Lanes implements Disposable {
   /** Of the first: all speak with the same server. */
   get limits(): SftpClient['limits'] {
     return this.#first.limits
-  }
-
-  /** What may be under way at once on all of them, in bytes. */
-  get windowBytes(): number {
-    return LANE_BYTES * this.#wanted
   }
 
   read(_file: RemoteFile, offset: number, lengthBytes: number): Promise<Buffer | null> {
@@ -141,5 +147,5 @@ export class Lanes implements Disposable {
 }
 
 function lanesFor(roundTripMs: number): number {
-  return Math.min(MOST_LANES, Math.max(1, Math.ceil((roundTripMs * ENOUGH_BYTES_PER_MS) / CHANNEL_WINDOW_BYTES)))
+  return Math.max(1, Math.ceil((roundTripMs * ENOUGH_BYTES_PER_MS) / CHANNEL_WINDOW_BYTES))
 }

@@ -39,6 +39,10 @@ export interface MoveOptions {
   readonly checksum?: boolean | undefined
   /** Default: as fast as it goes. */
   readonly limit?: RateLimit | undefined
+  /** How many transfers like this one are under way at once: what they hold in memory is shared among them. Default: 1. */
+  readonly beside?: number | undefined
+  /** The most channels that one file may use. Default: 6. */
+  readonly mostLanes?: number | undefined
   /** Names for what is not finished; without it nothing can be resumed. */
   readonly partials?: Partials | undefined
   /** Ends the transfer: it rejects with the signal's reason, after cleaning up. */

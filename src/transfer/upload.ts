@@ -83,7 +83,7 @@ async function sendMarked(job: UploadJob, marked: Marked): Promise<Receipt> {
   const { sftp, source, request } = job
   const { target, mark } = marked
   const path = joinPath(target.directory, temporaryName(target.name, mark))
-  using lanes = new Lanes(job.access, sftp, { sizeBytes: source.sizeBytes ?? 0, flags: OpenFlag.WRITE, signal: request.signal })
+  using lanes = new Lanes(job.access, sftp, { sizeBytes: source.sizeBytes ?? 0, flags: OpenFlag.WRITE, signal: request.signal, beside: request.beside, mostLanes: request.mostLanes })
   const start = request.resume && mark.isStable ? await startThere(job, path) : noStart()
   const isRoomy = assertRemoteSpace(sftp, target.directory, (source.sizeBytes ?? 0) - start.sizeBytes)
   isRoomy.catch(() => undefined)

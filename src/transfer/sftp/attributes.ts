@@ -61,13 +61,21 @@ function encodableTime(seconds: number): number {
 
 /** Reads an ATTRS field. Extended pairs are skipped. Throws `TRANSFER_FAILED` when the packet is too short for it. */
 export function decodeAttributes(fields: FieldReader): FileAttributes {
+  // Filled in step by step: lists of directories have this a thousand times.
+  const attributes: { -readonly [K in keyof FileAttributes]: FileAttributes[K] } = {}
   const flags = fields.uint32()
-  const size = flags & HAS_SIZE ? { sizeBytes: fields.uint64() } : {}
-  const owner = flags & HAS_OWNER ? { uid: fields.uint32(), gid: fields.uint32() } : {}
-  const mode = flags & HAS_MODE ? { mode: fields.uint32() } : {}
-  const times = flags & HAS_TIMES ? { atime: fields.uint32(), mtime: fields.uint32() } : {}
+  if (flags & HAS_SIZE) attributes.sizeBytes = fields.uint64()
+  if (flags & HAS_OWNER) {
+    attributes.uid = fields.uint32()
+    attributes.gid = fields.uint32()
+  }
+  if (flags & HAS_MODE) attributes.mode = fields.uint32()
+  if (flags & HAS_TIMES) {
+    attributes.atime = fields.uint32()
+    attributes.mtime = fields.uint32()
+  }
   if (flags & HAS_EXTENDED) skipPairs(fields)
-  return { ...size, ...owner, ...mode, ...times }
+  return attributes
 }
 
 /** A count that lies is ended by the packet's own end. */

@@ -23,6 +23,7 @@ import { Pace } from './pace.ts'
 import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingPlace } from './staging.ts'
+import { LANES_OF_A_FILE } from './tree-sink.ts'
 import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-sink.ts'
 
 /** A file above this goes by itself: the round trips of its own are nothing beside its content. */
@@ -111,7 +112,7 @@ export class HostSink implements TreeSink {
     const source = await openSource({ localPath: joinPath(this.#tree.localRoot, path), follow: false })
     try {
       const target = targetOf(this.#there(path), existing)
-      const { sizeBytes, sha256, mode, verified, isUnchanged } = await sendFile({ access, sftp, source, request: { ...options, keepTimes: true, onProgress: partOf(onMoved) } }, target)
+      const { sizeBytes, sha256, mode, verified, isUnchanged } = await sendFile({ access, sftp, source, request: { ...options, keepTimes: true, mostLanes: LANES_OF_A_FILE, onProgress: partOf(onMoved) } }, target)
       return isUnchanged ? 'same' : { path, sizeBytes, sha256, mode, verified }
     } finally {
       await source.close()

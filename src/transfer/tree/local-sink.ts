@@ -23,6 +23,7 @@ import { Pace } from './pace.ts'
 import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingEnd, StagingPlace } from './staging.ts'
+import { LANES_OF_A_FILE } from './tree-sink.ts'
 import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-sink.ts'
 
 const SMALL_BYTES = BATCH_BYTES / 8
@@ -107,7 +108,7 @@ export class LocalSink implements TreeSink {
   async moveOne({ path, existing }: FileStep): Promise<MovedFile | 'same'> {
     const { access, sftp, remoteRoot, options, onMoved } = this.#tree
     const source = await findRemote(sftp, joinPath(remoteRoot, path))
-    const request = { ...options, keepTimes: true, onProgress: partOf(onMoved) }
+    const request = { ...options, keepTimes: true, mostLanes: LANES_OF_A_FILE, onProgress: partOf(onMoved) }
     const { sizeBytes, sha256, mode, verified, isUnchanged } = await receiveFile({ access, sftp, source, request }, targetOf(this.#here(path), existing))
     return isUnchanged ? 'same' : { path, sizeBytes, sha256, mode, verified }
   }

@@ -37,7 +37,7 @@ export function filterOf({ rules = [] }: TreeRequest): TreeFilter {
 /** Compares two trees and makes the target like the source, or tells what would be done. Rejects with what stops everything. */
 export async function makeAlike(trees: TwoTrees, filter: TreeFilter, request: TreeRequest): Promise<void> {
   const { access, source, target, root, missing } = trees
-  const { onPlan, partials, manifest, tally, preserve = false, signal } = request
+  const { onPlan, partials, manifest, tally, preserve = false, signal, beside = 1 } = request
   const steps = compareTrees(source, target, { filter, delete: request.delete === true, checksum: request.checksum === true, signal, missing })
   if (onPlan !== undefined) {
     for await (const step of steps) onPlan(step)
@@ -47,6 +47,6 @@ export async function makeAlike(trees: TwoTrees, filter: TreeFilter, request: Tr
   const tools = (): Promise<HostTools | null> => (found ??= findHostTools(access, signal))
   await holdingMark(partials, [access.vmId, 'tree', source.prefix, root], ({ suffix }) => {
     const staging = new StagingPlace(joinPath(root, Buffer.from(suffix)), trees.stagingEnd)
-    return moveTree({ steps, manifest, tally, preserve, signal, sink: trees.sinkOf(tools, staging) })
+    return moveTree({ steps, manifest, tally, preserve, signal, beside, sink: trees.sinkOf(tools, staging) })
   })
 }

@@ -33,6 +33,8 @@ export interface TreeMove {
   /** Gives directories and files that are the same already the mode of the source, and directories its times. */
   readonly preserve: boolean
   readonly signal: AbortSignal | undefined
+  /** As `MoveOptions` has it: batches are held in memory. */
+  readonly beside: number
 }
 
 /** Batches and single files under way at once; each has a channel of its own, and sshd allows ten. */
@@ -40,6 +42,8 @@ const BATCHES_AT_ONCE = 3
 const FILES_AT_ONCE = 3
 const DIRECTORIES_AT_ONCE = 64
 const REMOVALS_AT_ONCE = 32
+/** What the batches of all trees under way at once may hold together. */
+const ALL_BATCH_BYTES = BATCHES_AT_ONCE * BATCH_BYTES
 /** Failures that are told one by one; the others are counted. */
 const MOST_FAILURES = 100
 /** What would meet every other file too. */
@@ -70,6 +74,7 @@ export async function moveTree(move: TreeMove): Promise<void> {
 
 class Mover {
   readonly #move: TreeMove
+  readonly #mostBatchBytes: number
   readonly #batches = new Slots(BATCHES_AT_ONCE)
   readonly #files = new Slots(FILES_AT_ONCE)
   readonly #directories = new Slots(DIRECTORIES_AT_ONCE)
@@ -85,6 +90,7 @@ class Mover {
 
   constructor(move: TreeMove) {
     this.#move = move
+    this.#mostBatchBytes = ALL_BATCH_BYTES / move.beside / BATCHES_AT_ONCE
   }
 
   async take(step: Step): Promise<void> {
@@ -172,7 +178,7 @@ class Mover {
   async #gather(step: FileStep): Promise<void> {
     this.#batch.push(step)
     this.#batchBytes += step.entry.sizeBytes
-    if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= BATCH_BYTES) await this.#flush()
+    if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= this.#mostBatchBytes) await this.#flush()
   }
 
   async #flush(): Promise<void> {

@@ -3,6 +3,9 @@ import type { MovedFile } from '../../core/transfer-result.ts'
 import type { FileTimes } from '../local-temporary.ts'
 import type { Step } from './entry.ts'
 
+/** Channels of one file: others are under way beside it, and sshd allows ten sessions on a connection. */
+export const LANES_OF_A_FILE = 2
+
 /** A file that may have to be moved. */
 export type FileStep = Extract<Step, { kind: 'file' }>
 
