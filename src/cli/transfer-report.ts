@@ -93,11 +93,17 @@ export async function reportTransfers(door: Door, group: HostGroup, start: Start
     stop.ended(result.vmId)
     statuses.push(transferStatus(result))
     progress.finished()
-    if (globals.json) await printJson(door, result)
+    if (globals.json) await printTransfer(door, result)
     else if (!stop.silent) await tell(door, result)
   }
   if (group.ids.length > 1 && !globals.json && !stop.silent) tellSummary(door, statuses)
   return groupStatus(statuses)
+}
+
+/** The object of a transfer in pieces: a tree may have more files than fit in memory as text. */
+async function printTransfer(door: Door, result: TransferResult): Promise<void> {
+  for (const piece of result.jsonText()) await door.stdout.write(piece)
+  await door.stdout.line('')
 }
 
 async function tell(door: Door, result: TransferResult): Promise<void> {

@@ -91,6 +91,23 @@ export class TransferResult implements TransferFacts {
 
   /** The object of `--json`; field names are stable. */
   toJSON(): Record<string, unknown> {
+    return { ...this.#totals(), ...(this.tree ? { files: Array.from(this.tree.files, fileJson) } : {}) }
+  }
+
+  /** The text of {@link toJSON} in pieces, for a tree whose files had better not be held all at once. */
+  *jsonText(): Generator<string, void> {
+    const totals = JSON.stringify(this.#totals())
+    if (!this.tree) return yield totals
+    yield `${totals.slice(0, -1)},"files":[`
+    let separator = ''
+    for (const file of this.tree.files) {
+      yield `${separator}${JSON.stringify(fileJson(file))}`
+      separator = ','
+    }
+    yield ']}'
+  }
+
+  #totals(): Record<string, unknown> {
     return {
       vm_id: this.vmId,
       operation: this.operation,
@@ -113,8 +130,9 @@ export class TransferResult implements TransferFacts {
   }
 }
 
-function treeJson({ files, failures, ...counts }: TreeFacts): Record<string, unknown> {
-  return { ...counts, failures: failures.map(({ path, error: { code, message } }) => ({ path, code, message })), files: Array.from(files, fileJson) }
+function treeJson({ failures, unchanged, directories, links, deleted, skipped, failed }: TreeFacts): Record<string, unknown> {
+  const told = failures.map(({ path, error: { code, message } }) => ({ path, code, message }))
+  return { unchanged, directories, links, deleted, skipped, failed, failures: told }
 }
 
 function fileJson({ path, sizeBytes, sha256, mode, verified }: MovedFile): Record<string, unknown> {
