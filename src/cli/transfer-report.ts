@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { setFlagsFromString } from 'node:v8'
 import type { Command } from 'commander'
 import { remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
@@ -71,8 +72,17 @@ function rate(text: string): number {
 /** The options of the library for these flags. Throws `USAGE` for what needs `--recursive`. */
 export function transferOptions({ include, exclude, parallel, recursive, ...flags }: TransferFlags): Omit<TransferOptions, 'onProgress' | 'onChange' | 'signal'> & Pick<GroupTransferOptions, 'parallel'> {
   const rules = include ?? exclude
+  if (recursive) collectOften()
   if (!recursive && (flags.delete || rules)) throw remexError('USAGE', `${flags.delete ? '--delete' : '--include and --exclude'} needs --recursive`)
   return { ...flags, ...(recursive ? { recursive } : {}), ...(rules ? { rules } : {}), ...(parallel === undefined ? {} : { parallel }) }
+}
+
+/**
+ * A tree of hundreds of thousands of files leaves garbage faster than V8 thinks worth collecting: it lets the heap grow to four
+ * times what lives in it. To a fifth more costs a tenth of the time, and half of the memory.
+ */
+function collectOften(): void {
+  setFlagsFromString('--heap-growing-percent=20')
 }
 
 /** Starts the transfers with these options besides its own. */
