@@ -14,6 +14,8 @@ import { runWatched } from './watched-run.ts'
 
 /** A file that is to be on the host. */
 export interface PutFile {
+  /** As `directory` is to have it: a {@link isPlainName}, in one of `directories` or alone. Default: {@link batchMemberName} of its place. */
+  readonly name?: string
   readonly content: Buffer
   /** Of the content; hexadecimal. */
   readonly sha256: string
@@ -29,6 +31,8 @@ export interface PutBatch {
   readonly directory: Buffer
   /** At most `BATCH_FILES`, of `BATCH_BYTES` in all. */
   readonly files: readonly PutFile[]
+  /** Directories to be made in it: plain names, and the permission bits that they are to have exactly. Default: none. */
+  readonly directories?: readonly { readonly name: string; readonly mode: number }[]
   /** What a file is called in a message. */
   readonly nameOf: (index: number) => PathName
   readonly signal: AbortSignal | undefined
@@ -40,6 +44,14 @@ export interface PutBatch {
 export function batchMemberName(index: number): string {
   return String(index).padStart(6, '0')
 }
+
+/** Whether a name may go through a shell, an archive and a list of hashes as it is, and is found by `*`. */
+export function isPlainName(name: Buffer): boolean {
+  return name.length <= LONGEST_PLAIN_BYTES && /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name.toString('latin1'))
+}
+
+/** An archive has room for 100 characters, of which some are for the directory. */
+const LONGEST_PLAIN_BYTES = 80
 
 /**
  * Puts files into a new private directory of the host, by one command: an archive on its standard input, unpacked, hashed and put on
@@ -64,20 +76,28 @@ const MARK = 'remex-batch\n'
 const NOT_MADE = 3
 const FAILED = 4
 /** Of each line: the digest, the name, and what stands around them. */
-const LINE_BYTES = 80
+const LINE_BYTES = 180
 /** For what start-up files print. */
 const NOISE_BYTES = 64 * 1024
 
-function putCommand(tools: HostTools, { directory, files }: PutBatch): string {
+/** The names of the files in the order of the bytes, which is that of a shell's `*` in the C locale. */
+function namesOf({ files }: PutBatch): string[] {
+  return files.map(({ name }, index) => name ?? batchMemberName(index)).sort()
+}
+
+function putCommand(tools: HostTools, batch: PutBatch): string {
+  const { directory, files, directories = [] } = batch
+  const depths = new Set(namesOf(batch).map((name) => (name.includes('/') ? '*/*' : '[0-9]*')))
   // Without a time for any of them, the host's clock counts.
   const times = files.some(({ mtime }) => mtime !== undefined) ? '' : 'm'
   const steps = [
     'cd "$f"',
     // Nobody else comes into the directory; and busybox would apply the umask to modes that are to be exact.
     'umask 0',
+    ...directories.map(({ name, mode }) => `mkdir -m ${mode.toString(8).padStart(4, '0')} ${name}`),
     `tar -xpo${times}f -`,
     `echo ${MARK.trimEnd()}`,
-    ...(files.length === 0 ? [] : [`${tools.checksum} *`]),
+    ...(files.length === 0 ? [] : [`${tools.checksum} ${[...depths].sort().reverse().join(' ')}`]),
     ...lateModes(files),
     tools.sync,
   ]
@@ -92,10 +112,10 @@ const isLate = (mode: number): boolean => (mode & 0o7000) !== 0 || (mode & 0o400
 
 function lateModes(files: readonly PutFile[]): string[] {
   const names = new Map<number, string[]>()
-  for (const [index, { mode }] of files.entries()) {
+  for (const [index, { name, mode }] of files.entries()) {
     if (!isLate(mode)) continue
     const same = names.get(mode) ?? []
-    same.push(batchMemberName(index))
+    same.push(name ?? batchMemberName(index))
     names.set(mode, same)
   }
   return Array.from(names, ([mode, members]) => `chmod ${mode.toString(8).padStart(4, '0')} ${members.join(' ')}`)
@@ -124,8 +144,8 @@ async function unpack(access: TransferAccess, batch: PutBatch, { text, end }: Un
 
 function* members(files: readonly PutFile[]): Generator<TarMember, void> {
   const now = Date.now() / 1000
-  for (const [index, { content, mode, mtime = now }] of files.entries()) {
-    yield { name: batchMemberName(index), content, mode: isLate(mode) ? 0o600 : mode, mtime }
+  for (const [index, { name = batchMemberName(index), content, mode, mtime = now }] of files.entries()) {
+    yield { name, content, mode: isLate(mode) ? 0o600 : mode, mtime }
   }
 }
 
@@ -133,7 +153,8 @@ function compare(access: TransferAccess, batch: PutBatch, said: string): void {
   const { vmId } = access
   const mark = said.indexOf(MARK)
   const lines = mark === -1 ? [] : said.slice(mark + MARK.length).split('\n')
-  const found = batch.files.map((_, index) => digest(lines[index] ?? '', batchMemberName(index)))
+  const byName = new Map(namesOf(batch).map((name, at) => [name, digest(lines[at] ?? '', name)]))
+  const found = batch.files.map(({ name }, index) => byName.get(name ?? batchMemberName(index)))
   if (mark === -1 || found.includes(undefined)) throw failed(access, batch, 'it did not print the hash of every file')
   const wrong = batch.files.flatMap(({ sha256 }, index) => (found[index] === sha256 ? [] : [index]))
   const [first] = wrong
@@ -144,7 +165,7 @@ function compare(access: TransferAccess, batch: PutBatch, said: string): void {
 }
 
 function digest(line: string, name: string): string | undefined {
-  const [, sha256, called] = /^([0-9a-f]{64}) [ *]?(\d+)$/.exec(line) ?? []
+  const [, sha256, called] = /^([0-9a-f]{64}) [ *]?([A-Za-z0-9._/-]+)$/.exec(line) ?? []
   return called === name ? sha256 : undefined
 }
 

@@ -17,6 +17,7 @@ import type { SftpClient } from '../sftp/client.ts'
 import { targetOf } from '../target.ts'
 import { sendFile } from '../upload.ts'
 import { sha256Of } from './content-hash.ts'
+import { BroughtDirectories } from './brought-directories.ts'
 import { inGroups } from './in-groups.ts'
 import { ALONE_AT_ONCE, outcomesOf, togetherOrAlone } from './outcomes.ts'
 import { Pace } from './pace.ts'
@@ -24,7 +25,7 @@ import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingPlace } from './staging.ts'
 import { LANES_OF_A_FILE } from './tree-sink.ts'
-import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-sink.ts'
+import type { FileOutcome, FileStep, NewDirectory, TreeSink, WantedAttributes } from './tree-sink.ts'
 
 /** A file above this goes by itself: the round trips of its own are nothing beside its content. */
 const SMALL_BYTES = BATCH_BYTES / 8
@@ -35,6 +36,12 @@ interface Sent {
   readonly file: FileStep
   readonly index: number
   readonly content: PutFile
+}
+
+interface Sending {
+  readonly brought: BroughtDirectories
+  readonly tools: HostTools
+  readonly outcomes: FileOutcome[]
 }
 
 /** What a tree on a host is made with. */
@@ -82,17 +89,25 @@ export class HostSink implements TreeSink {
   }
 
   isSmall(sizeBytes: number): boolean {
+    // The first file: while a batch is gathered, the host is asked what it has for it.
+    this.#tree.tools().catch(() => undefined)
     return sizeBytes <= SMALL_BYTES
   }
 
-  async moveSmall(files: readonly FileStep[]): Promise<readonly FileOutcome[]> {
+  async moveSmall(files: readonly FileStep[], directories: readonly NewDirectory[]): Promise<readonly FileOutcome[]> {
     const tools = await this.#tree.tools()
-    const alone = (file: FileStep): Promise<FileOutcome> => this.moveOne(file)
-    if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, alone)
-    return togetherOrAlone(files, () => this.#moveTogether(files, tools), alone)
+    const alone = async (file: FileStep): Promise<FileOutcome> => this.moveOne(file)
+    if (tools !== null) return togetherOrAlone(files, () => this.#moveTogether(files, directories, tools), alone)
+    await this.#makeAll(directories)
+    return outcomesOf(files, ALONE_AT_ONCE, alone)
   }
 
-  async #moveTogether(files: readonly FileStep[], tools: HostTools): Promise<readonly FileOutcome[]> {
+  /** What stands in the way is told of each file. */
+  async #makeAll(directories: readonly NewDirectory[]): Promise<void> {
+    await Promise.all(directories.map(({ path, mode }) => this.makeDirectory(path, mode).catch(() => undefined)))
+  }
+
+  async #moveTogether(files: readonly FileStep[], directories: readonly NewDirectory[], tools: HostTools): Promise<readonly FileOutcome[]> {
     const read = await this.#read(files, tools)
     const same = await this.#same(files, read, tools)
     const outcomes: FileOutcome[] = []
@@ -103,7 +118,14 @@ export class HostSink implements TreeSink {
       else if (same.has(index)) outcomes[index] = 'same'
       else sent.push({ file, index, content })
     }
-    if (sent.length > 0) await this.#send(sent, tools, outcomes)
+    const brought = new BroughtDirectories(directories, sent.map(({ file }) => file.path))
+    await this.#makeAll(brought.others)
+    try {
+      if (sent.length > 0) await this.#send(sent, { brought, tools, outcomes })
+    } catch (error) {
+      await this.#makeAll(brought.directories)
+      throw error
+    }
     return outcomes
   }
 
@@ -172,23 +194,40 @@ export class HostSink implements TreeSink {
     if (!isRight) await this.setAttributes(path, { mode, times: { atime: mtime, mtime } })
   }
 
-  /** Sends files together, and gives them their names; fills in `outcomes`. */
-  async #send(files: readonly Sent[], tools: HostTools, outcomes: FileOutcome[]): Promise<void> {
+  /** Sends files together, and gives them and the directories that come with them their names; fills in `outcomes`. */
+  async #send(files: readonly Sent[], { brought, tools, outcomes }: Sending): Promise<void> {
     const { access, staging, options, onMoved } = this.#tree
     const directory = await staging.next()
     const nameOf = (index: number): Buffer => files[index]?.file.path ?? Buffer.alloc(0)
     await options.limit?.take(files.reduce((sum, { content }) => sum + content.content.length, 0), options.signal)
-    await putBatch(access, tools, { directory, files: files.map(({ content }) => content), nameOf, signal: options.signal, onSent: onMoved })
+    const named = files.map(({ file, content }) => ({ ...content, ...brought.nameOf(file.path) }))
+    const directories = brought.directories.map(({ mode }, at) => ({ name: brought.memberName(at), mode: ((mode & 0o777) | 0o700) & ~tools.umask }))
+    await putBatch(access, tools, { directory, files: named, directories, nameOf, signal: options.signal, onSent: onMoved })
+    const failures = await this.#bring(directory, brought)
     await inGroups(files, RENAMES_AT_ONCE, async ({ file, index, content }, member) => {
-      outcomes[index] = await this.#rename(joinPath(directory, Buffer.from(batchMemberName(member))), file, content)
+      const failure = failures.get(brought.directoryOf(file.path) ?? -1)
+      if (failure !== undefined) outcomes[index] = failure
+      else if (named[member]?.name !== undefined) outcomes[index] = receiptOf(file, content)
+      else outcomes[index] = await this.#rename(joinPath(directory, Buffer.from(batchMemberName(member))), file, content)
     })
     await staging.drop(directory)
   }
 
-  async #rename(from: Buffer, file: FileStep, { content, sha256, mode }: PutFile): Promise<FileOutcome> {
+  /** Gives new directories their place, with all that is in them. Resolves with what stood in the way of which. */
+  async #bring(from: Buffer, brought: BroughtDirectories): Promise<ReadonlyMap<number, RemexError>> {
+    const failures = new Map<number, RemexError>()
+    const { sftp } = this.#tree
+    await inGroups(brought.directories, RENAMES_AT_ONCE, async ({ path }, at) => {
+      const staged = joinPath(from, Buffer.from(brought.memberName(at)))
+      await sftp.rename(staged, this.#there(path)).catch((error: unknown) => void failures.set(at, asRemexError(error)))
+    })
+    return failures
+  }
+
+  async #rename(from: Buffer, file: FileStep, content: PutFile): Promise<FileOutcome> {
     try {
       await replaceRemote(this.#tree.sftp, from, targetOf(this.#there(file.path), file.existing))
-      return { path: file.path, sizeBytes: content.length, sha256, mode, verified: true }
+      return receiptOf(file, content)
     } catch (error) {
       const known = asRemexError(error)
       // Another file system may be mounted inside the tree, where no rename goes.
@@ -196,6 +235,10 @@ export class HostSink implements TreeSink {
       return this.moveOne(file).catch((again: unknown) => asRemexError(again))
     }
   }
+}
+
+function receiptOf({ path }: FileStep, { content, sha256, mode }: PutFile): MovedFile {
+  return { path, sizeBytes: content.length, sha256, mode, verified: true }
 }
 
 /** A small file as it is at one moment. Throws where it is none any more, or changes while it is read. */

@@ -24,7 +24,7 @@ import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingEnd, StagingPlace } from './staging.ts'
 import { LANES_OF_A_FILE } from './tree-sink.ts'
-import type { FileOutcome, FileStep, TreeSink, WantedAttributes } from './tree-sink.ts'
+import type { FileOutcome, FileStep, NewDirectory, TreeSink, WantedAttributes } from './tree-sink.ts'
 
 const SMALL_BYTES = BATCH_BYTES / 8
 
@@ -82,10 +82,14 @@ export class LocalSink implements TreeSink {
   }
 
   isSmall(sizeBytes: number): boolean {
+    // The first file: while a batch is gathered, the host is asked what it has for it.
+    this.#tree.tools().catch(() => undefined)
     return sizeBytes <= SMALL_BYTES
   }
 
-  async moveSmall(files: readonly FileStep[]): Promise<readonly FileOutcome[]> {
+  async moveSmall(files: readonly FileStep[], directories: readonly NewDirectory[]): Promise<readonly FileOutcome[]> {
+    // What stands in the way is told of each file.
+    for (const { path, mode } of directories) await this.makeDirectory(path, mode).catch(() => undefined)
     const tools = await this.#tree.tools()
     const alone = (file: FileStep): Promise<FileOutcome> => this.moveOne(file)
     if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, alone)

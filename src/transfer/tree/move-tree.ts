@@ -5,7 +5,7 @@ import { directoryName, showPath } from '../path-name.ts'
 import type { Step } from './entry.ts'
 import type { Manifest } from './manifest.ts'
 import { Slots } from './slots.ts'
-import type { FileOutcome, FileStep, TreeSink } from './tree-sink.ts'
+import type { FileOutcome, FileStep, NewDirectory, TreeSink } from './tree-sink.ts'
 
 /** What is counted besides the files that were moved. */
 export interface TreeTally {
@@ -42,6 +42,8 @@ const BATCHES_AT_ONCE = 3
 const FILES_AT_ONCE = 3
 const DIRECTORIES_AT_ONCE = 64
 const REMOVALS_AT_ONCE = 32
+/** A directory comes with its files from here on; for fewer, giving each its name is as quick. */
+const WORTH_BRINGING_FILES = 4
 /** What the batches of all trees under way at once may hold together. */
 const ALL_BATCH_BYTES = BATCHES_AT_ONCE * BATCH_BYTES
 /** Failures that are told one by one; the others are counted. */
@@ -81,7 +83,10 @@ class Mover {
   /** Directories that are being made; what is in them waits. */
   readonly #making = new Map<string, Promise<void>>()
   #batch: FileStep[] = []
+  #batchDirectories: NewDirectory[] = []
   #batchBytes = 0
+  /** A new directory of which so far all is in the batch: it may come with its files, in one step for whoever looks. */
+  #candidate: (NewDirectory & { readonly files: { count: number } }) | undefined
   readonly #extras: Extract<Step, { kind: 'extra' }>[] = []
   /** Directories whose mode or times are set when everything in them is there, the innermost first. */
   readonly #leaves: { path: Buffer; mode: number; mtime: number }[] = []
@@ -98,12 +103,18 @@ class Mover {
     const { tally, sink } = this.#move
     switch (step.kind) {
       case 'directory':
-        return step.existing === null ? this.#directories.start(this.#make(step.path, step.entry.mode)) : undefined
+        await this.#makeCandidate()
+        if (step.existing === null) this.#candidate = { path: step.path, mode: step.entry.mode, files: { count: 0 } }
+        return
       case 'leave':
+        await this.#leaveCandidate(step.path)
         return this.#leave(step.path, step.entry)
       case 'file':
-        return sink.isSmall(step.entry.sizeBytes) ? this.#gather(step) : this.#files.start(() => this.#moveOne(step))
+        if (sink.isSmall(step.entry.sizeBytes)) return this.#gather(step)
+        await this.#makeCandidate()
+        return this.#files.start(() => this.#moveOne(step))
       case 'link':
+        await this.#makeCandidate()
         return this.#files.start(() => this.#link(step))
       case 'same':
         tally.unchanged++
@@ -144,6 +155,21 @@ class Mover {
     throwIfAborted(this.#move.signal)
   }
 
+  /** What is to be in the candidate does not come with the batch: it is made by itself. */
+  async #makeCandidate(): Promise<void> {
+    const candidate = this.#candidate
+    this.#candidate = undefined
+    if (candidate !== undefined) await this.#directories.start(this.#make(candidate.path, candidate.mode))
+  }
+
+  /** All of a directory was told. */
+  async #leaveCandidate(path: Buffer): Promise<void> {
+    const candidate = this.#candidate
+    if (candidate === undefined || !candidate.path.equals(path) || candidate.files.count < WORTH_BRINGING_FILES || path.length === 0) return this.#makeCandidate()
+    this.#candidate = undefined
+    this.#batchDirectories.push(candidate)
+  }
+
   /** Begins a directory; what it resolves with waits for that, and never rejects. */
   #make(path: Buffer, mode: number): () => Promise<void> {
     const key = path.toString('latin1')
@@ -178,21 +204,28 @@ class Mover {
   async #gather(step: FileStep): Promise<void> {
     this.#batch.push(step)
     this.#batchBytes += step.entry.sizeBytes
+    if (this.#candidate !== undefined) this.#candidate.files.count++
     if (this.#batch.length >= BATCH_FILES || this.#batchBytes >= this.#mostBatchBytes) await this.#flush()
   }
 
   async #flush(): Promise<void> {
-    const files = this.#batch
+    await this.#makeCandidate()
+    const [files, directories] = [this.#batch, this.#batchDirectories]
     this.#batch = []
+    this.#batchDirectories = []
     this.#batchBytes = 0
-    if (files.length > 0) await this.#batches.start(() => this.#moveSmall(files))
+    if (files.length > 0) await this.#batches.start(() => this.#moveSmall(files, directories))
   }
 
-  async #moveSmall(all: readonly FileStep[]): Promise<void> {
+  async #moveSmall(all: readonly FileStep[], directories: readonly NewDirectory[]): Promise<void> {
     try {
+      const there = directories.map(({ path }) => this.#parentOf(path).catch(() => undefined))
+      await Promise.all(there)
       const ready = await Promise.all(all.map((file) => this.#parentOf(file.path).then(() => file, (error: unknown) => this.#failed(file.path, error))))
       const files = ready.filter((file) => file !== undefined)
-      const outcomes = await this.#move.sink.moveSmall(files)
+      const outcomes = await this.#move.sink.moveSmall(files, directories)
+      this.#move.tally.directories += directories.length
+      for (const { path } of directories) this.#fresh.add(path.toString('latin1'))
       for (const [index, file] of files.entries()) this.#ended(file, outcomes[index])
     } catch (error) {
       this.#stop(error)

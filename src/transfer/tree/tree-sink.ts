@@ -9,6 +9,13 @@ export const LANES_OF_A_FILE = 2
 /** A file that may have to be moved. */
 export type FileStep = Extract<Step, { kind: 'file' }>
 
+/** A directory that is not there yet, of which all files are small and go together. */
+export interface NewDirectory {
+  readonly path: Buffer
+  /** Permission bits of the source. */
+  readonly mode: number
+}
+
 /** What became of a file: moved, found the same by SHA-256, or why not. */
 export type FileOutcome = MovedFile | 'same' | RemexError
 
@@ -29,8 +36,11 @@ export interface TreeSink {
   setAttributes(path: Buffer, wanted: WantedAttributes): Promise<void>
   /** Whether files of this size go together with others. */
   isSmall(sizeBytes: number): boolean
-  /** Moves small files; one outcome for each, in their order. Rejects with what stops the whole tree. */
-  moveSmall(files: readonly FileStep[]): Promise<readonly FileOutcome[]>
+  /**
+   * Moves small files, and makes the directories that they alone are in; one outcome for each file, in their order. Rejects
+   * with what stops the whole tree.
+   */
+  moveSmall(files: readonly FileStep[], directories: readonly NewDirectory[]): Promise<readonly FileOutcome[]>
   /** Moves one file of any size. */
   moveOne(file: FileStep): Promise<MovedFile | 'same'>
   /** Removes what only the moving needed. Never rejects. */
