@@ -1,10 +1,9 @@
-import { isPlainName } from '../batch/put-batch.ts'
-import { baseName, directoryName } from '../path-name.ts'
+import { baseName, directoryName, joinPath } from '../path-name.ts'
 import type { NewDirectory } from './tree-sink.ts'
 
 /**
  * New directories that come with their files: made beside the others of a batch, filled there under the files' own names, and
- * given their place by one rename. Only those whose files all have names that need no care.
+ * given their place by one rename. Only those whose files all have names that may be used for that.
  */
 export class BroughtDirectories {
   readonly directories: readonly NewDirectory[]
@@ -12,8 +11,8 @@ export class BroughtDirectories {
   readonly others: readonly NewDirectory[]
   readonly #places: ReadonlyMap<string, number>
 
-  constructor(all: readonly NewDirectory[], paths: readonly Buffer[]) {
-    const odd = new Set(paths.filter((path) => !isPlainName(baseName(path) ?? path)).map(parentOf))
+  constructor(all: readonly NewDirectory[], paths: readonly Buffer[], isUsable: (name: Buffer) => boolean = () => true) {
+    const odd = new Set(all.length === 0 ? [] : paths.filter((path) => !isUsable(baseName(path) ?? path)).map(parentOf))
     const filled = new Set(paths.map(parentOf))
     const isBrought = ({ path }: NewDirectory): boolean => !odd.has(path.toString('latin1')) && filled.has(path.toString('latin1'))
     this.directories = all.filter(isBrought)
@@ -31,10 +30,10 @@ export class BroughtDirectories {
     return this.#places.size === 0 ? undefined : this.#places.get(parentOf(path))
   }
 
-  /** What the batch calls the file at `path`, where it is brought by its directory. */
-  nameOf(path: Buffer): { readonly name?: string } {
+  /** What the batch calls the file at `path`, where it is brought by its directory; undefined for the others. */
+  nameOf(path: Buffer): Buffer | undefined {
     const place = this.directoryOf(path)
-    return place === undefined ? {} : { name: `${this.memberName(place)}/${(baseName(path) ?? path).toString('latin1')}` }
+    return place === undefined ? undefined : joinPath(Buffer.from(this.memberName(place)), baseName(path) ?? path)
   }
 }
 

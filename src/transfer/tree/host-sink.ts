@@ -5,7 +5,7 @@ import type { MovedFile } from '../../core/transfer-result.ts'
 import type { TransferAccess } from '../access.ts'
 import { BATCH_BYTES } from '../batch/limits.ts'
 import type { HostTools } from '../batch/host-tools.ts'
-import { batchMemberName, putBatch } from '../batch/put-batch.ts'
+import { batchMemberName, isPlainName, putBatch } from '../batch/put-batch.ts'
 import type { PutFile } from '../batch/put-batch.ts'
 import { localError } from '../local-side.ts'
 import { openSource } from '../local-source.ts'
@@ -118,7 +118,7 @@ export class HostSink implements TreeSink {
       else if (same.has(index)) outcomes[index] = 'same'
       else sent.push({ file, index, content })
     }
-    const brought = new BroughtDirectories(directories, sent.map(({ file }) => file.path))
+    const brought = new BroughtDirectories(directories, sent.map(({ file }) => file.path), isPlainName)
     await this.#makeAll(brought.others)
     try {
       if (sent.length > 0) await this.#send(sent, { brought, tools, outcomes })
@@ -200,7 +200,10 @@ export class HostSink implements TreeSink {
     const directory = await staging.next()
     const nameOf = (index: number): Buffer => files[index]?.file.path ?? Buffer.alloc(0)
     await options.limit?.take(files.reduce((sum, { content }) => sum + content.content.length, 0), options.signal)
-    const named = files.map(({ file, content }) => ({ ...content, ...brought.nameOf(file.path) }))
+    const named = files.map(({ file, content }) => {
+      const name = brought.nameOf(file.path)?.toString('latin1')
+      return name === undefined ? content : { ...content, name }
+    })
     const directories = brought.directories.map(({ mode }, at) => ({ name: brought.memberName(at), mode: ((mode & 0o777) | 0o700) & ~tools.umask }))
     await putBatch(access, tools, { directory, files: named, directories, nameOf, signal: options.signal, onSent: onMoved })
     const failures = await this.#bring(directory, brought)

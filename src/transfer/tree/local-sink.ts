@@ -24,6 +24,7 @@ import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
 import type { StagingEnd, StagingPlace } from './staging.ts'
 import { LANES_OF_A_FILE } from './tree-sink.ts'
+import { BroughtDirectories } from './brought-directories.ts'
 import type { FileOutcome, FileStep, NewDirectory, TreeSink, WantedAttributes } from './tree-sink.ts'
 
 const SMALL_BYTES = BATCH_BYTES / 8
@@ -47,7 +48,14 @@ export interface LocalTree {
 /** A file that has all but its name. */
 interface Staged {
   readonly path: Buffer
+  /** Whether its directory gives it its name. */
+  readonly isBrought: boolean
   readonly receipt: MovedFile
+}
+
+interface Storing {
+  readonly fetched: readonly (Fetched | null)[]
+  readonly brought: BroughtDirectories
 }
 
 /** A tree here, made like one on the host. */
@@ -88,22 +96,28 @@ export class LocalSink implements TreeSink {
   }
 
   async moveSmall(files: readonly FileStep[], directories: readonly NewDirectory[]): Promise<readonly FileOutcome[]> {
-    // What stands in the way is told of each file.
-    for (const { path, mode } of directories) await this.makeDirectory(path, mode).catch(() => undefined)
     const tools = await this.#tree.tools()
     const alone = (file: FileStep): Promise<FileOutcome> => this.moveOne(file)
-    if (tools === null) return outcomesOf(files, ALONE_AT_ONCE, alone)
-    return togetherOrAlone(files, () => this.#moveTogether(files, tools), alone)
+    if (tools !== null) return togetherOrAlone(files, () => this.#moveTogether(files, directories, tools), alone)
+    await this.#makeAll(directories)
+    return outcomesOf(files, ALONE_AT_ONCE, alone)
   }
 
-  async #moveTogether(files: readonly FileStep[], tools: HostTools): Promise<readonly FileOutcome[]> {
+  /** What stands in the way is told of each file. */
+  async #makeAll(directories: readonly NewDirectory[]): Promise<void> {
+    for (const { path, mode } of directories) await this.makeDirectory(path, mode).catch(() => undefined)
+  }
+
+  async #moveTogether(files: readonly FileStep[], directories: readonly NewDirectory[], tools: HostTools): Promise<readonly FileOutcome[]> {
     const { access, remoteRoot, options, onMoved } = this.#tree
     const same = await this.#same(files, tools)
     const wanted = files.filter((_file, index) => !same.has(index))
     const asked = wanted.map(({ path, entry }) => ({ path, sizeBytes: entry.sizeBytes }))
     const fetched = wanted.length === 0 ? [] : await getBatch(access, tools, { root: remoteRoot, files: asked, signal: options.signal, onReceived: onMoved })
     await options.limit?.take(fetched.reduce((sum, one) => sum + (one?.content.length ?? 0), 0), options.signal)
-    const moved = (await this.#store(wanted, fetched)).values()
+    const brought = new BroughtDirectories(directories, wanted.flatMap(({ path }, at) => (fetched[at] ? [path] : [])))
+    await this.#makeAll(brought.others)
+    const moved = (await this.#store(wanted, { fetched, brought })).values()
     const outcomes: FileOutcome[] = []
     for (const index of files.keys()) outcomes.push(same.has(index) ? 'same' : (moved.next().value ?? remexError('INTERNAL', 'a file was lost count of')))
     return outcomes
@@ -139,29 +153,47 @@ export class LocalSink implements TreeSink {
   }
 
   /** Gives what was fetched its place; what was not fetched well goes by itself. */
-  async #store(files: readonly FileStep[], fetched: readonly (Fetched | null)[]): Promise<FileOutcome[]> {
+  async #store(files: readonly FileStep[], { fetched, brought }: Storing): Promise<FileOutcome[]> {
     const directory = await this.#tree.staging.next()
-    await mkdir(directory, 0o700)
-    const staged = await this.#write(files, fetched, directory)
-    await syncFileSystem(directory, staged.flatMap((one) => (one === undefined || one instanceof Error ? [] : [one.path])))
-    throwIfAborted(this.#tree.options.signal)
-    const outcomes = await this.#rename(files, staged)
-    await this.#tree.staging.drop(directory)
-    return outcomes
+    try {
+      await mkdir(directory, 0o700)
+      for (const [at, { mode }] of brought.directories.entries()) await mkdir(joinPath(directory, Buffer.from(brought.memberName(at))), (mode & 0o777) | 0o700)
+      const staged = await this.#write(files, { fetched, brought }, directory)
+      await syncFileSystem(directory, staged.flatMap((one) => (one === undefined || one instanceof Error ? [] : [one.path])))
+      throwIfAborted(this.#tree.options.signal)
+      const failures = await this.#bring(directory, brought)
+      return await this.#rename(files, staged, (path) => failures.get(brought.directoryOf(path) ?? -1))
+    } catch (error) {
+      await this.#makeAll(brought.directories)
+      throw error
+    } finally {
+      await this.#tree.staging.drop(directory)
+    }
   }
 
-  async #write(files: readonly FileStep[], fetched: readonly (Fetched | null)[], directory: Buffer): Promise<(Staged | RemexError | undefined)[]> {
+  async #write(files: readonly FileStep[], { fetched, brought }: Storing, directory: Buffer): Promise<(Staged | RemexError | undefined)[]> {
     const pace = new Pace()
     const staged: (Staged | RemexError | undefined)[] = []
     for (const [index, file] of files.entries()) {
       const content = fetched[index]
-      staged.push(content ? this.#writeOne(joinPath(directory, Buffer.from(String(index))), file, content) : undefined)
+      const name = brought.nameOf(file.path)
+      staged.push(content ? this.#writeOne(joinPath(directory, name ?? Buffer.from(String(index))), file, { content, isBrought: name !== undefined }) : undefined)
       if (pace.isDue) await pace.turn()
     }
     return staged
   }
 
-  #writeOne(path: Buffer, file: FileStep, { content, sha256 }: Fetched): Staged | RemexError {
+  /** Gives new directories their place, with all that is in them. Resolves with what stood in the way of which. */
+  async #bring(from: Buffer, brought: BroughtDirectories): Promise<ReadonlyMap<number, RemexError>> {
+    const failures = new Map<number, RemexError>()
+    for (const [at, { path }] of brought.directories.entries()) {
+      const staged = joinPath(from, Buffer.from(brought.memberName(at)))
+      await named('make the directory', this.#here(path), (here) => rename(staged, here)).catch((error: unknown) => failures.set(at, asRemexError(error)))
+    }
+    return failures
+  }
+
+  #writeOne(path: Buffer, file: FileStep, { content: { content, sha256 }, isBrought }: { content: Fetched; isBrought: boolean }): Staged | RemexError {
     const { mode: given, preserve } = this.#tree.options
     const { entry, existing } = file
     const plan = planMode({ given: given ?? (preserve ? entry.mode & 0o777 : undefined), existing: existing?.mode, source: entry.mode })
@@ -173,7 +205,7 @@ export class LocalSink implements TreeSink {
         const mode = plan.finalMode(created)
         if (mode !== created) fchmodSync(descriptor, mode)
         futimesSync(descriptor, entry.mtime, entry.mtime)
-        return { path, receipt: { path: file.path, sizeBytes: content.length, sha256, mode, verified: true } }
+        return { path, isBrought, receipt: { path: file.path, sizeBytes: content.length, sha256, mode, verified: true } }
       } finally {
         closeSync(descriptor)
       }
@@ -182,13 +214,14 @@ export class LocalSink implements TreeSink {
     }
   }
 
-  async #rename(files: readonly FileStep[], staged: readonly (Staged | RemexError | undefined)[]): Promise<FileOutcome[]> {
+  async #rename(files: readonly FileStep[], staged: readonly (Staged | RemexError | undefined)[], failureOf: (path: Buffer) => RemexError | undefined): Promise<FileOutcome[]> {
     const pace = new Pace()
     const outcomes: FileOutcome[] = []
     for (const [index, file] of files.entries()) {
       const one = staged[index]
       if (one === undefined) outcomes.push(await this.#alone(file))
-      else outcomes.push(one instanceof Error ? one : this.#renameOne(one))
+      else if (one instanceof Error) outcomes.push(one)
+      else outcomes.push(failureOf(file.path) ?? (one.isBrought ? one.receipt : this.#renameOne(one)))
       if (pace.isDue) await pace.turn()
     }
     return outcomes
