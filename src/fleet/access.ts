@@ -1,6 +1,6 @@
 import type { TransferAccess } from '../transfer/access.ts'
 import type { Clock } from '../core/clock.ts'
-import { withDetails } from '../core/errors.ts'
+import { remexError, withDetails, type RemexError } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
 import { quoteWords } from '../core/quote.ts'
 import type { Session } from '../session/session.ts'
@@ -33,9 +33,14 @@ export function transferAccess(session: Session, clock: Clock): TransferAccess {
         signal,
       })
       if (report.ended === 'cancelled') signal?.throwIfAborted()
-      // Whatever became of it may be repeated, and is not what the caller asked to run.
-      if (report.error) throw withDetails(report.error, { mayHaveRun: false })
+      if (report.error) throw ofTransfer(report.error, session)
       return { exitCode: report.exitCode, stdout: report.stdoutRaw, stderr: report.stderrRaw }
     },
   }
+}
+
+/** Whatever became of a command of ours may be repeated, and is not what the caller asked to run. */
+function ofTransfer(error: RemexError, { host: { id, address, port } }: Session): RemexError {
+  if (error.code !== 'CONNECTION_LOST') return withDetails(error, { mayHaveRun: false })
+  return remexError('CONNECTION_LOST', `the connection to ${id} (${address} port ${port}) broke during the transfer`, { vmId: id, cause: error })
 }
