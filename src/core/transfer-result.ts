@@ -97,7 +97,10 @@ export class TransferResult implements TransferFacts {
   /** The text of {@link toJSON} in pieces, for a tree whose files had better not be held all at once. */
   *jsonText(): Generator<string, void> {
     const totals = JSON.stringify(this.#totals())
-    if (!this.tree) return yield totals
+    if (!this.tree) {
+      yield totals
+      return
+    }
     yield `${totals.slice(0, -1)},"files":[`
     let separator = ''
     for (const file of this.tree.files) {

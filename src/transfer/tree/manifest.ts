@@ -23,7 +23,7 @@ export class Manifest {
   }
 
   add({ path, sizeBytes, sha256, mode, verified }: MovedFile): void {
-    const rest = [Buffer.from(sha256, 'hex').toString('latin1') + sizeBytes, mode ?? '', verified ? 1 : '']
+    const rest = [`${Buffer.from(sha256, 'hex').toString('latin1')}${sizeBytes}`, mode ?? '', verified ? 1 : '']
     // Joined, because V8 keeps what is added up as a tree of its parts.
     this.#lines.push([path.toString('latin1'), ...rest].join('\0'))
     this.#sizeBytes += sizeBytes
