@@ -27,7 +27,9 @@ export async function downloadTree(access: TransferAccess, request: TreeRequest)
   try {
     const missing = (): ReturnType<typeof remexError> => remexError('REMOTE_NOT_FOUND', `${access.vmId}: the directory ${showPath(wanted)} is not there`, { vmId: access.vmId })
     const side = remoteSide(sftp)
-    if ((await side.stat(wanted)) === null) throw missing()
+    // Two questions at once: as in uploadTree.
+    const [there] = await Promise.all([side.stat(wanted), sftp.lstat(wanted).catch(() => undefined)])
+    if (there === null) throw missing()
     const remoteRoot = await side.realpath(wanted)
     const [source, target] = [remoteTree(sftp, remoteRoot), localTree(localRoot)]
     const onMoved = summed(request)

@@ -43,7 +43,9 @@ export async function uploadTree(access: TransferAccess, request: TreeRequest): 
 /** The absolute path of the directory that is or will be at `wanted`. */
 async function rootThere(sftp: SftpClient, wanted: Buffer): Promise<Buffer> {
   const side = remoteSide(sftp)
-  if ((await side.stat(wanted)) !== null) return side.realpath(wanted)
+  // Two questions at once: a server that takes one at a time is found out before names are asked for, which cannot be asked for again.
+  const [there] = await Promise.all([side.stat(wanted), sftp.lstat(wanted).catch(() => undefined)])
+  if (there !== null) return side.realpath(wanted)
   const name = baseName(wanted)
   if (name === undefined) throw missingDirectory(sftp, wanted)
   return joinPath(await side.realpath(directoryName(wanted)), name)

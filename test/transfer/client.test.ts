@@ -26,6 +26,9 @@ describe.skipIf(sftpServerPath === undefined)('SftpClient, against the real sftp
 
   it('knows what OpenSSH offers and how much one request may carry', async () => {
     const client = await open(await scratch())
+    expect(client.limits.maxReadBytes).toBe(32768)
+    await client.realpath('.')
+    expect(client.roundTripMs).toBeGreaterThan(0)
     expect(client.limits).toEqual({ maxReadBytes: 261120, maxWriteBytes: 261120, maxHandles: expect.any(Number) })
     expect(client.limits.maxHandles).toBeGreaterThan(16)
     for (const name of ['posix-rename', 'fsync', 'statvfs', 'hardlink', 'lsetstat', 'limits'] as const) expect(client.offers(name)).toBe(true)
@@ -330,10 +333,15 @@ describe('SftpClient.open', () => {
     await channel.closed
   })
 
-  it('gives up on a server that greets and then never tells the limits it offered', async () => {
+  it('goes on with the limits of the draft while a server does not tell the ones it offered', async () => {
     const greeting = framed(Buffer.concat([Buffer.from([2]), uint32(3), text('limits@openssh.com'), text('1')]))
-    const channel = scriptedChannel((request, server) => typeOf(request) === 1 && server.raw(greeting), false)
-    await expect(SftpClient.open(channel, { vmId: 'vm01', timeoutMs: 30 })).rejects.toMatchObject({ code: 'CONNECT_TIMEOUT' })
+    const channel = scriptedChannel((request, server) => {
+      if (typeOf(request) === 1) server.raw(greeting)
+      else if (typeOf(request) !== PacketType.EXTENDED) server.answer(request, PacketType.STATUS, status(2))
+    }, false)
+    const client = await connect(channel)
+    await expect(client.stat('x')).rejects.toMatchObject({ code: 'REMOTE_NOT_FOUND' })
+    expect(client.limits.maxReadBytes).toBe(32768)
   })
 
   it('goes on with the limits of the draft when a server offers to tell its own and then refuses', async () => {
@@ -380,7 +388,7 @@ describe('SftpClient.open', () => {
     const stdout = new PassThrough()
     inner.stdout.on('data', (chunk: Buffer) => chunk.forEach((byte) => stdout.write(Buffer.from([byte]))))
     const client = await connect({ ...inner, stdout })
-    expect(client.limits.maxReadBytes).toBe(261120)
     expect((await client.stat('/')).mode).toBeGreaterThan(0o040000)
+    expect(client.limits.maxReadBytes).toBe(261120)
   })
 })

@@ -1,6 +1,5 @@
 import { RemexError, remexError, withDetails } from '../../core/errors.ts'
 import type { Channel } from '../../transport/contract.ts'
-import { abortError } from '../abort.ts'
 import { PacketType } from './codec.ts'
 import type { FieldReader } from './codec.ts'
 import { decodeLimits, decodeOffered, DEFAULT_LIMITS, EXTENSIONS, isOffered } from './extensions.ts'
@@ -20,9 +19,10 @@ export interface SftpOptions extends WireOptions {
 export interface SftpServer {
   readonly wire: SftpWire
   readonly offered: Offered
-  readonly limits: SftpLimits
-  /** How long an answer took that costs the server nothing, in ms; 0 where none was asked for. */
-  readonly roundTripMs: number
+  /** The server's own as soon as it has told them; before that, what every server takes. */
+  limits: SftpLimits
+  /** How long the answer took that told them, which costs the server nothing, in ms; 0 before that. */
+  roundTripMs: number
 }
 
 const VERSION = 3
@@ -30,7 +30,8 @@ const DEFAULT_TIMEOUT_MS = 30_000
 const NO_SERVER_HINT = 'The host may have no SFTP server (the Subsystem line of sshd_config), or a shell start-up file that prints text.'
 
 /**
- * Greets the server on `channel` and asks for its limits where it tells them. Closes the channel on failure.
+ * Greets the server on `channel`, and asks for its limits where it tells them without waiting for that: over a long way the
+ * first question of the caller is on its way meanwhile, and answered after it. Closes the channel on failure.
  * Rejects with `TRANSFER_FAILED` (no SFTP server there), `CONNECTION_LOST`, `CONNECT_TIMEOUT`, or the signal's reason.
  */
 export async function greet(channel: Channel, options: SftpOptions): Promise<SftpServer> {
@@ -51,10 +52,10 @@ export async function greet(channel: Channel, options: SftpOptions): Promise<Sft
 
 async function introduce(wire: SftpWire, signal: AbortSignal): Promise<SftpServer> {
   const offered = await wire.greet(VERSION, decodeVersion, signal)
-  if (!isOffered(offered, 'limits')) return { wire, offered, limits: DEFAULT_LIMITS, roundTripMs: 0 }
-  const startMs = performance.now()
-  const limits = await askLimits(wire, signal)
-  return { wire, offered, limits, roundTripMs: performance.now() - startMs }
+  const server: SftpServer = { wire, offered, limits: DEFAULT_LIMITS, roundTripMs: 0 }
+  // A connection that breaks meanwhile is told to whoever asks next.
+  if (isOffered(offered, 'limits')) askLimits(server).catch(() => undefined)
+  return server
 }
 
 function decodeVersion(fields: FieldReader): Offered {
@@ -64,16 +65,12 @@ function decodeVersion(fields: FieldReader): Offered {
 }
 
 /** A server that offers to tell its limits and then does not is served as one that never offered. */
-async function askLimits(wire: SftpWire, signal: AbortSignal): Promise<SftpLimits> {
-  try {
-    const fields = [EXTENSIONS.limits.wireName]
-    const about = { action: 'ask for the limits of', path: Buffer.from('sftp') }
-    return await wire.ask({ type: PacketType.EXTENDED, fields, answer: PacketType.EXTENDED_REPLY, parse: decodeLimits, ...about }, signal)
-  } catch (error) {
-    if (signal.aborted) throw abortError(signal)
-    if (wire.isBroken) throw error
-    return DEFAULT_LIMITS
-  }
+async function askLimits(server: SftpServer): Promise<void> {
+  const startMs = performance.now()
+  const about = { action: 'ask for the limits of', path: Buffer.from('sftp') }
+  const fields = [EXTENSIONS.limits.wireName]
+  server.limits = await server.wire.ask({ type: PacketType.EXTENDED, fields, answer: PacketType.EXTENDED_REPLY, parse: decodeLimits, ...about }, undefined)
+  server.roundTripMs = performance.now() - startMs
 }
 
 function silentServer(vmId: string, timeoutMs: number): RemexError {

@@ -33,8 +33,8 @@ export interface WireOptions {
    */
   readonly silenceMs?: number
   /**
-   * How many requests the server gets ahead of its answers; the others wait here. Default: 128. 1 for a server that refuses
-   * or forgets a request which comes before it has answered the last; one that only answers slowly or in order needs nothing.
+   * How many requests the server gets ahead of its answers; the others wait here. Default: 128. 1 for a server that forgets a
+   * request which comes before it has answered the last; one that refuses it is found out, and gets one at a time from then on.
    */
   readonly maxOutstanding?: number
 }
@@ -50,11 +50,27 @@ interface Pending {
   covered?: Set<Pending>
   /** Nobody waits any more; the answer, if it comes, only frees the place. */
   isSettled: boolean
+  /** Whether it does no harm to ask this twice. */
+  readonly isRepeatable: boolean
+  /** Whether nothing else was under way when it was sent. */
+  wasAlone: boolean
+  /** Asked a second time, alone. */
+  isRepeat: boolean
 }
+
+/**
+ * What changes nothing, or the same again when it is asked again. Not READDIR, which goes on where the last one ended: a
+ * name that is passed over would be taken for one that is not there.
+ */
+const REPEATABLE: ReadonlySet<number> = new Set([
+  PacketType.READ, PacketType.WRITE, PacketType.STAT, PacketType.LSTAT, PacketType.FSTAT, PacketType.SETSTAT, PacketType.FSETSTAT, PacketType.REALPATH, PacketType.READLINK,
+])
 
 const MAX_OUTSTANDING = 128
 const SILENCE_MS = 5 * 60_000
 const GREETING_ID = -1
+/** Where the code of a STATUS packet is: behind its type and id. */
+const STATUS_AT = 5
 const MAX_ID = 0xffffffff
 
 /**
@@ -74,6 +90,9 @@ export class SftpWire {
   /** Takes this wire's listeners off signals that outlive it. */
   readonly #listening = new AbortController()
   #lastId = 0
+  /** Requests that were refused beside others and are asked again alone, and whether one of these was then granted. */
+  #repeating = 0
+  #isSerial = false
   #failure: RemexError | undefined
 
   constructor(channel: Channel, { vmId, silenceMs = SILENCE_MS, maxOutstanding = MAX_OUTSTANDING }: WireOptions) {
@@ -95,7 +114,7 @@ export class SftpWire {
     return new Promise((resolve, reject) => {
       const settle = (_type: number, fields: FieldReader): void => resolve(parse(fields))
       const packet = encodePacket(PacketType.INIT, [version])
-      const pending = { packet, data: undefined, settle, reject, isSettled: false }
+      const pending = { packet, data: undefined, settle, reject, isSettled: false, isRepeatable: false, wasAlone: true, isRepeat: false }
       if (this.#isTaken(pending, signal)) this.#send(pending, GREETING_ID)
     })
   }
@@ -110,10 +129,10 @@ export class SftpWire {
       }
       const { type, fields, data } = question
       const packet = encodePacket(type, [0, ...fields], data?.length)
-      const pending = { packet, data, settle, reject, isSettled: false }
+      const pending = { packet, data, settle, reject, isSettled: false, isRepeatable: REPEATABLE.has(type), wasAlone: false, isRepeat: false }
       if (!this.#isTaken(pending, signal)) return
-      if (this.#pending.size < this.#maxOutstanding) this.#send(pending, this.#freeId())
-      else this.#waiting.push(pending)
+      this.#waiting.push(pending)
+      this.#sendNext()
     })
   }
 
@@ -161,6 +180,7 @@ export class SftpWire {
   }
 
   #send(pending: Pending, id: number): void {
+    pending.wasAlone = this.#pending.size === 0
     this.#pending.set(id, pending)
     if (id !== GREETING_ID) pending.packet.writeUInt32BE(id, ID_AT)
     this.#outbox.send(pending.packet, pending.data)
@@ -189,6 +209,15 @@ export class SftpWire {
     if (pending === undefined) throw protocolError(`an answer (type ${type}) to a request that was not made`)
     this.#pending.delete(id)
     this.#silence.heard()
+    const isRefused = type === PacketType.STATUS && packet.length >= STATUS_AT + 4 && packet.readUInt32BE(STATUS_AT) === StatusCode.FAILURE
+    if (isRefused && pending.isRepeatable && !pending.wasAlone && !pending.isSettled) {
+      this.#repeat(pending)
+      return
+    }
+    if (pending.isRepeat) {
+      this.#repeating--
+      if (!isRefused) this.#isSerial = true
+    }
     try {
       finish(pending)?.settle(type, fields)
     } catch (error) {
@@ -198,11 +227,28 @@ export class SftpWire {
     this.#sendNext()
   }
 
+  /**
+   * Some servers take one request at a time and refuse what comes before they have answered it, by the same word as for
+   * everything else. What is refused alone is refused.
+   */
+  #repeat(pending: Pending): void {
+    this.#repeating += pending.isRepeat ? 0 : 1
+    pending.isRepeat = true
+    this.#waiting.unshift(pending)
+    this.#sendNext()
+  }
+
+  /** How many may be under way. */
+  get #limit(): number {
+    return this.#isSerial || this.#repeating > 0 ? 1 : this.#maxOutstanding
+  }
+
   #sendNext(): void {
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      if (next.isSettled) continue
-      this.#send(next, this.#freeId())
-      return
+    while (this.#pending.size < this.#limit) {
+      const next = this.#waiting.shift()
+      if (next === undefined) return
+      if (!next.isSettled) this.#send(next, this.#freeId())
+      else if (next.isRepeat) this.#repeating--
     }
   }
 }
