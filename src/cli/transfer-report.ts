@@ -78,7 +78,7 @@ export function transferOptions({ include, exclude, parallel, recursive, ...flag
 }
 
 /** From here on the memory of a tree is worth the time that it costs to keep it small. */
-const MUCH_MEMORY_BYTES = 80_000_000
+const MUCH_MEMORY_BYTES = 75_000_000
 const LOOK_AT_MEMORY_MS = 100
 
 /**
@@ -88,7 +88,7 @@ const LOOK_AT_MEMORY_MS = 100
 function collectOften(): void {
   const watch = setInterval(() => {
     if (process.memoryUsage.rss() < MUCH_MEMORY_BYTES) return
-    setFlagsFromString('--heap-growing-percent=15')
+    setFlagsFromString('--heap-growing-percent=10')
     clearInterval(watch)
   }, LOOK_AT_MEMORY_MS)
   watch.unref()

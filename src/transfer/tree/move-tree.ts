@@ -38,7 +38,7 @@ export interface TreeMove {
 }
 
 /** Batches and single files under way at once; each has a channel of its own, and sshd allows ten. */
-const BATCHES_AT_ONCE = 4
+const BATCHES_AT_ONCE = 3
 const FILES_AT_ONCE = 2
 const DIRECTORIES_AT_ONCE = 64
 const REMOVALS_AT_ONCE = 32
