@@ -6,7 +6,7 @@ const MAX_UNDER_WAY = 16
 /** How far ahead of the walk a directory may be listed, counted in directories. */
 const MAX_AHEAD = 32
 /** So many names may wait for the walk, or be expected, before no further directory is listed ahead. */
-const MAX_WAITING_NAMES = 4_000
+const MAX_WAITING_NAMES = 1_500
 /** What a directory is expected to bring before any has come: few are asked for at once until they prove to be small. */
 const UNKNOWN_NAMES = 16_000
 

@@ -38,14 +38,14 @@ export interface TreeMove {
 }
 
 /** Batches and single files under way at once; each has a channel of its own, and sshd allows ten. */
-const BATCHES_AT_ONCE = 3
+const BATCHES_AT_ONCE = 2
 const FILES_AT_ONCE = 2
 const DIRECTORIES_AT_ONCE = 64
 const REMOVALS_AT_ONCE = 32
 /** A directory comes with its files from here on; for fewer, giving each its name is as quick. */
 const WORTH_BRINGING_FILES = 4
 /** What the batches of all trees under way at once may hold together. */
-const ALL_BATCH_BYTES = 3 * BATCH_BYTES
+const ALL_BATCH_BYTES = BATCHES_AT_ONCE * BATCH_BYTES
 /** Failures that are told one by one; the others are counted. */
 const MOST_FAILURES = 100
 /** What would meet every other file too. */
