@@ -114,7 +114,7 @@ describe.skipIf(sftpServerPath === undefined)('upload, against the real sftp-ser
         })
       // The hash is computed at the same time, and may be that of the victim: then nothing gets the name.
       const moving = upload(localAccess({ home, wrap }), { data: Buffer.from('x'), remotePath: 'target', mode: 0o666 })
-      expect([undefined, 'CHECKSUM_MISMATCH']).toContain(await moving.then(() => undefined, (error: RemexError) => error.code))
+      expect([undefined, 'CHECKSUM_MISMATCH']).toContain(await moving.then(() => undefined, (error: unknown) => (error as RemexError).code))
       expect((await stat(join(home, 'victim'))).mode & 0o777).toBe(0o600)
     })
 
