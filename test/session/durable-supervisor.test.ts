@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { createReadStream, existsSync, statSync } from 'node:fs'
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { killScript } from '../../src/session/kill-script.ts'
@@ -150,7 +150,7 @@ describe.each(SHELLS.filter(({ missing }) => !missing))('the supervisor of durab
 
   it('stays when TERM and HUP come', async () => {
     const supervisor = start({ shell, command: 'echo begun; sleep 0.5; exit 8' })
-    await until(async () => (await readFile(join(folder, 'stdout'), 'utf8')) !== '' && findProcesses({ roots: [supervisor.pid ?? 0] }).length >= 4, { what: 'the watchers' })
+    await until(async () => (await readFile(join(folder, 'stdout'), 'utf8')) !== '' && ignoresTerm(supervisor.pid), { what: 'the supervisor to be ready' })
     for (const signal of ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM'] as const) supervisor.kill(signal)
     await closed(supervisor)
     expect(await endOf(folder)).toMatchObject({ status: '8' })
@@ -201,6 +201,12 @@ function start({ shell, command, limit = '', most = 1 << 30, cwd = '', env = {},
 
 async function closed(child: ChildProcess): Promise<void> {
   await until(() => child.exitCode !== null || child.signalCode !== null, { what: 'the supervisor to end', timeoutMs: 20_000 })
+}
+
+/** Whether a process ignores SIGTERM, by the kernel's word. */
+function ignoresTerm(pid = 0): boolean {
+  const [, mask = '0'] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? []
+  return (BigInt(`0x${mask}`) & (1n << BigInt(constants.signals.SIGTERM - 1))) !== 0n
 }
 
 async function ended(how: Start): Promise<Record<string, string>> {
