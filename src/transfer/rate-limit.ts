@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { throwIfAborted } from './abort.ts'
 import type { ByteSource } from './pipeline.ts'
 
 /** Bytes per second that may pass, shared by all who take from it. */
@@ -13,12 +14,16 @@ export class RateLimit {
     this.#clock = clock
   }
 
-  /** Resolves when `byteCount` more may pass: those who ask first go first. Rejects with the signal's reason. */
+  /** Resolves when `byteCount` more may pass: those who ask first go first. Rejects as {@link throwIfAborted} does. */
   async take(byteCount: number, signal: AbortSignal | undefined): Promise<void> {
     const nowMs = this.#clock.monotonicMs()
     const startMs = Math.max(nowMs, this.#freeMs)
     this.#freeMs = startMs + (byteCount / this.bytesPerSecond) * 1000
-    if (startMs > nowMs) await this.#clock.sleep(startMs - nowMs, signal)
+    if (startMs <= nowMs) return
+    await this.#clock.sleep(startMs - nowMs, signal).catch((error: unknown) => {
+      throwIfAborted(signal)
+      throw error
+    })
   }
 
   /** The same source, read no faster than this allows. */

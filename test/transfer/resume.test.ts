@@ -2,9 +2,11 @@ import { createHash, randomBytes } from 'node:crypto'
 import { lstat, mkdir, readdir, readFile, rename, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
 import { remexError, type RemexError } from '../../src/core/errors.ts'
 import { download } from '../../src/transfer/download.ts'
 import { Partials } from '../../src/transfer/partials.ts'
+import { RateLimit } from '../../src/transfer/rate-limit.ts'
 import type { MoveOptions, Receipt } from '../../src/transfer/receipt.ts'
 import { upload } from '../../src/transfer/upload.ts'
 import { localAccess, sftpServerPath, type LocalHost } from './local-access.ts'
@@ -152,6 +154,19 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
       expect(await failure(move(options))).toMatchObject({ code: 'CANCELLED' })
       expect(await leftovers(to)).toHaveLength(kept)
     }
+  })
+
+  it('is kept as well when it waited for its turn under a limit', async () => {
+    const { from, to, move } = await stage(direction)
+    await writeFile(join(from, 'source'), randomBytes(6 * MB))
+    const cancel = new AbortController()
+    const onProgress = (doneBytes: number): void => {
+      if (doneBytes >= 2 * MB) cancel.abort()
+    }
+    const limit = new RateLimit(4 * MB, systemClock)
+    expect(await failure(move({ limit, signal: cancel.signal, onProgress }))).toMatchObject({ code: 'CANCELLED', message: expect.stringContaining('are kept') })
+    expect(await leftovers(to)).toHaveLength(1)
+    expect((await move({ resume: true })).resumedFromBytes).toBeGreaterThan(MB)
   })
 
   it('is not gone on with in a link that somebody put in its place', async () => {
