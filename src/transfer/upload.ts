@@ -127,15 +127,18 @@ async function fill(job: UploadJob, filling: Filling): Promise<Receipt> {
   const content = await write(job, filling)
   await source.assertUnchanged()
   const verifying = request.verify === false ? undefined : verify(job, file.path, { content, ready })
-  const settling = settle(job, filling)
+  // What the login may not read any more it could not hash.
+  const isSetFirst = isReadable(filling.plan)
+  const settling = settle(job, filling, isSetFirst)
   await bothOf(settling, verifying)
+  const mode = isSetFirst ? await settling : await setAttributes(job, file, filling.plan)
   throwIfAborted(request.signal)
   // With fsync there is nothing left that closing could tell.
   const closing = sftp.close(file)
   closing.catch(() => undefined)
   if (!sftp.offers('fsync')) await closing
   await replaceRemote(sftp, file.path, target)
-  return receiptOf(job, target, { ...content, mode: await settling, resumedFromBytes: start.sizeBytes, isUnchanged: false, verified: verifying !== undefined })
+  return receiptOf(job, target, { ...content, mode, resumedFromBytes: start.sizeBytes, isUnchanged: false, verified: verifying !== undefined })
 }
 
 /** For less, the start of a command beside the transfer saves nothing. */
@@ -149,9 +152,14 @@ async function verify({ access, sftp, request: { signal } }: UploadJob, path: Bu
   await assertRemoteSha256({ access, sftp, signal }, { path, ...content, known: await ready?.now() })
 }
 
-/** Gives the file its attributes, and puts it on disk with them. */
-async function settle(job: UploadJob, filling: Filling): Promise<number | null> {
-  const mode = await setAttributes(job, filling.file, filling.plan)
+/** Whether the login may read the file once it has its mode. */
+function isReadable({ fixedMode, createMode, finalMode }: ModePlan): boolean {
+  return ((fixedMode ?? finalMode(createMode)) & 0o400) !== 0
+}
+
+/** Gives the file its attributes, if it is to have them by now, and puts it on disk. */
+async function settle(job: UploadJob, filling: Filling, isSet: boolean): Promise<number | null> {
+  const mode = isSet ? await setAttributes(job, filling.file, filling.plan) : null
   await putOnDisk(job, filling)
   return mode
 }

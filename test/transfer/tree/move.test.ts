@@ -218,6 +218,8 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     for (const name of ['run.sh', 'd/big']) expect((await stat(join(to, name))).mode & 0o777).toBe(0o777)
     expect((await stat(join(to, 'd'))).mode & 0o777).toBe(0o577)
     expect(await mtimeOf(join(to, 'd'))).toBe(1_000_000_000)
+    // So that an ordinary user can remove them.
+    for (const root of [from, to]) await chmod(join(root, 'd'), 0o755)
   })
 
   it('gives files the mode that is asked for', async () => {
