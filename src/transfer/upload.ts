@@ -153,8 +153,8 @@ async function verify({ access, sftp, request: { signal } }: UploadJob, path: Bu
 }
 
 /** Whether the login may read the file once it has its mode. */
-function isReadable({ fixedMode, createMode, finalMode }: ModePlan): boolean {
-  return ((fixedMode ?? finalMode(createMode)) & 0o400) !== 0
+function isReadable(plan: ModePlan): boolean {
+  return ((plan.fixedMode ?? plan.finalMode(plan.createMode)) & 0o400) !== 0
 }
 
 /** Gives the file its attributes, if it is to have them by now, and puts it on disk. */
