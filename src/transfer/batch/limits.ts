@@ -6,3 +6,6 @@ export const BATCH_FILES = 500
 
 /** The most content that one batch is to have, in bytes. It is held in memory, at either way, until the batch has ended. */
 export const BATCH_BYTES = 8 * 1024 * 1024
+
+/** A file above this goes by itself: the round trips of its own are nothing beside its content. */
+export const SMALL_BYTES = BATCH_BYTES / 8

@@ -2,8 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { asRemexError, remexError } from '../../core/errors.ts'
 import type { RemexError } from '../../core/errors.ts'
 import type { MovedFile } from '../../core/transfer-result.ts'
-import type { TransferAccess } from '../access.ts'
-import { BATCH_BYTES } from '../batch/limits.ts'
+import { BATCH_BYTES, SMALL_BYTES } from '../batch/limits.ts'
 import type { HostTools } from '../batch/host-tools.ts'
 import { batchMemberName, isPlainName, putBatch } from '../batch/put-batch.ts'
 import type { PutFile } from '../batch/put-batch.ts'
@@ -11,9 +10,7 @@ import { localError } from '../local-side.ts'
 import { openSource } from '../local-source.ts'
 import { planMode } from '../mode.ts'
 import { joinPath, showPath } from '../path-name.ts'
-import type { MoveOptions } from '../receipt.ts'
 import { replaceRemote } from '../replace.ts'
-import type { SftpClient } from '../sftp/client.ts'
 import { targetOf } from '../target.ts'
 import { sendFile } from '../upload.ts'
 import { sha256Of } from './content-hash.ts'
@@ -23,12 +20,9 @@ import { ALONE_AT_ONCE, outcomesOf, togetherOrAlone } from './outcomes.ts'
 import { Pace } from './pace.ts'
 import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
-import type { StagingPlace } from './staging.ts'
 import { LANES_OF_A_FILE } from './tree-sink.ts'
-import type { FileOutcome, FileStep, NewDirectory, TreeSink, WantedAttributes } from './tree-sink.ts'
+import type { FileOutcome, FileStep, NewDirectory, SinkTree, TreeSink, WantedAttributes } from './tree-sink.ts'
 
-/** A file above this goes by itself: the round trips of its own are nothing beside its content. */
-const SMALL_BYTES = BATCH_BYTES / 8
 const RENAMES_AT_ONCE = 64
 
 /** A file of a batch, and its place among those that were asked for. */
@@ -44,27 +38,11 @@ interface Sending {
   readonly outcomes: FileOutcome[]
 }
 
-/** What a tree on a host is made with. */
-export interface HostTree {
-  readonly access: TransferAccess
-  readonly sftp: SftpClient
-  /** Resolves with null where the host has no shell, or too little in it: every file goes by itself. Found when first asked for. */
-  readonly tools: () => Promise<HostTools | null>
-  /** Of the tree here and there, absolute. */
-  readonly localRoot: Buffer
-  readonly remoteRoot: Buffer
-  /** On the host, inside the tree: for files that do not have their names yet. */
-  readonly staging: StagingPlace
-  readonly options: MoveOptions
-  /** Told of bytes as they arrive. */
-  readonly onMoved: (byteCount: number) => void
-}
-
 /** A tree on the host, made like one here. */
 export class HostSink implements TreeSink {
-  readonly #tree: HostTree
+  readonly #tree: SinkTree
 
-  constructor(tree: HostTree) {
+  constructor(tree: SinkTree) {
     this.#tree = tree
   }
 

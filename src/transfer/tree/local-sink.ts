@@ -4,46 +4,25 @@ import { chmod, mkdir, open, rename, rm, rmdir, symlink, unlink, utimes } from '
 import { asRemexError, remexError } from '../../core/errors.ts'
 import type { RemexError } from '../../core/errors.ts'
 import type { MovedFile } from '../../core/transfer-result.ts'
-import type { TransferAccess } from '../access.ts'
 import { throwIfAborted } from '../abort.ts'
 import type { Fetched } from '../batch/batch-reader.ts'
 import { getBatch } from '../batch/get-batch.ts'
 import type { HostTools } from '../batch/host-tools.ts'
-import { BATCH_BYTES } from '../batch/limits.ts'
+import { SMALL_BYTES } from '../batch/limits.ts'
 import { findRemote, receiveFile } from '../download.ts'
 import { localError } from '../local-side.ts'
 import { openSource } from '../local-source.ts'
 import { planMode } from '../mode.ts'
 import { joinPath } from '../path-name.ts'
-import type { MoveOptions } from '../receipt.ts'
-import type { SftpClient } from '../sftp/client.ts'
 import { targetOf } from '../target.ts'
 import { ALONE_AT_ONCE, outcomesOf, togetherOrAlone } from './outcomes.ts'
 import { Pace } from './pace.ts'
 import { partOf } from './progress.ts'
 import { sameOf } from './same-content.ts'
-import type { StagingEnd, StagingPlace } from './staging.ts'
+import type { StagingEnd } from './staging.ts'
 import { LANES_OF_A_FILE } from './tree-sink.ts'
 import { BroughtDirectories } from './brought-directories.ts'
-import type { FileOutcome, FileStep, NewDirectory, TreeSink, WantedAttributes } from './tree-sink.ts'
-
-const SMALL_BYTES = BATCH_BYTES / 8
-
-/** What a tree here is made with. */
-export interface LocalTree {
-  readonly access: TransferAccess
-  readonly sftp: SftpClient
-  /** Resolves with null where the host has no shell, or too little in it: every file goes by itself. Found when first asked for. */
-  readonly tools: () => Promise<HostTools | null>
-  /** Of the tree here and there, absolute. */
-  readonly localRoot: Buffer
-  readonly remoteRoot: Buffer
-  /** Here, inside the tree: for files that do not have their names yet. */
-  readonly staging: StagingPlace
-  readonly options: MoveOptions
-  /** Told of bytes as they arrive. */
-  readonly onMoved: (byteCount: number) => void
-}
+import type { FileOutcome, FileStep, NewDirectory, SinkTree, TreeSink, WantedAttributes } from './tree-sink.ts'
 
 /** A file that has all but its name. */
 interface Staged {
@@ -60,9 +39,9 @@ interface Storing {
 
 /** A tree here, made like one on the host. */
 export class LocalSink implements TreeSink {
-  readonly #tree: LocalTree
+  readonly #tree: SinkTree
 
-  constructor(tree: LocalTree) {
+  constructor(tree: SinkTree) {
     this.#tree = tree
   }
 

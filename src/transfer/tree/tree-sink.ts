@@ -1,7 +1,28 @@
 import type { RemexError } from '../../core/errors.ts'
 import type { MovedFile } from '../../core/transfer-result.ts'
+import type { TransferAccess } from '../access.ts'
+import type { HostTools } from '../batch/host-tools.ts'
 import type { FileTimes } from '../local-temporary.ts'
+import type { MoveOptions } from '../receipt.ts'
+import type { SftpClient } from '../sftp/client.ts'
 import type { Step } from './entry.ts'
+import type { StagingPlace } from './staging.ts'
+
+/** What a sink is made with. */
+export interface SinkTree {
+  readonly access: TransferAccess
+  readonly sftp: SftpClient
+  /** Resolves with null where the host has no shell, or too little in it: every file goes by itself. Found when first asked for. */
+  readonly tools: () => Promise<HostTools | null>
+  /** Of the tree here and there, absolute. */
+  readonly localRoot: Buffer
+  readonly remoteRoot: Buffer
+  /** Inside the tree that is made: for files that do not have their names yet. */
+  readonly staging: StagingPlace
+  readonly options: MoveOptions
+  /** Told of bytes as they arrive. */
+  readonly onMoved: (byteCount: number) => void
+}
 
 /** Channels of one file: others are under way beside it, and sshd allows ten sessions on a connection. */
 export const LANES_OF_A_FILE = 2
