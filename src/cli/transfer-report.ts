@@ -157,8 +157,8 @@ export async function reportTreePlan(door: Door, group: HostGroup, start: (live:
   return groupStatus(statuses)
 }
 
-function planJson({ vmId, operation, local, remote, error, tree }: TransferResult): Record<string, unknown> {
-  return { vm_id: vmId, dry_run: true, operation, local, remote, unchanged: tree?.unchanged ?? 0, error }
+function planJson({ vmId, operation, local, remote, error }: TransferResult): Record<string, unknown> {
+  return { vm_id: vmId, dry_run: true, operation, local, remote, error }
 }
 
 function changeJson({ action, path, sizeBytes: bytes }: TreeChange): Record<string, unknown> {

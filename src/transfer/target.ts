@@ -90,6 +90,16 @@ async function resolveNew(side: Side, path: Buffer): Promise<Buffer> {
   return joinPath(resolved, name)
 }
 
+/**
+ * The absolute path of the directory that is or will be at `wanted`. Rejects with `REMOTE_NOT_FOUND` or `LOCAL_NOT_FOUND` where
+ * the directory to hold it is not there.
+ */
+export async function rootOf(side: Side, wanted: Buffer): Promise<Buffer> {
+  // Two questions at once: a server that takes one at a time is found out before names are asked for, which cannot be asked for again.
+  const [there] = await Promise.all([side.stat(wanted), side.lstat(wanted)])
+  return there === null ? resolveNew(side, wanted) : side.realpath(wanted)
+}
+
 /** The target at `path` itself, absolute and with no symbolic link in it, where `existing` is known to be. */
 export function targetOf(path: Buffer, existing: Entry | null): Target {
   return { path, directory: directoryName(path), name: baseName(path) ?? path, existing }

@@ -21,15 +21,6 @@ export interface TreeRequest extends MoveOptions {
   readonly onPlan?: ((step: Step) => void) | undefined
 }
 
-/** What a transfer of a tree returns: where it is now. What was moved is in the request's manifest and tally. */
-export interface TreeReceipt {
-  readonly vmId: string
-  readonly direction: 'upload' | 'download'
-  /** Absolute paths. */
-  readonly local: string
-  readonly remote: string
-}
-
 /** What stopped a tree, with the words how far it came. Code and details stay. */
 export function treeStopped(error: unknown, { manifest }: TreeRequest): unknown {
   if (!(error instanceof RemexError) || manifest.size === 0) return error
