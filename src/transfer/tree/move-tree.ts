@@ -159,7 +159,7 @@ class Mover {
   async #makeCandidate(): Promise<void> {
     const candidate = this.#candidate
     this.#candidate = undefined
-    if (candidate !== undefined) await this.#directories.start(this.#make(candidate.path, candidate.mode))
+    if (candidate !== undefined) await this.#directories.start(() => this.#make(candidate.path, candidate.mode))
   }
 
   /** All of a directory was told. */
@@ -170,18 +170,20 @@ class Mover {
     this.#batchDirectories.push(candidate)
   }
 
-  /** Begins a directory; what it resolves with waits for that, and never rejects. */
-  #make(path: Buffer, mode: number): () => Promise<void> {
+  async #make(path: Buffer, mode: number): Promise<void> {
     const key = path.toString('latin1')
-    const made = this.#parentOf(path)
-      .then(() => this.#move.sink.makeDirectory(path, mode))
-      .then(() => {
-        this.#move.tally.directories++
-        this.#fresh.add(key)
-      })
+    const made = this.#parentOf(path).then(() => this.#move.sink.makeDirectory(path, mode))
     this.#making.set(key, made)
-    const over = made.then(() => void this.#making.delete(key), (error: unknown) => this.#failed(path, error))
-    return () => over
+    try {
+      await made
+      this.#making.delete(key)
+      this.#move.tally.directories++
+      this.#fresh.add(key)
+    } catch (error) {
+      // Without its root there is no tree.
+      if (path.length === 0) this.#stop(error)
+      else this.#failed(path, error)
+    }
   }
 
   /** Settles when the directory that holds `path` is there. */
@@ -219,8 +221,7 @@ class Mover {
 
   async #moveSmall(all: readonly FileStep[], directories: readonly NewDirectory[]): Promise<void> {
     try {
-      const there = directories.map(({ path }) => this.#parentOf(path).catch(() => undefined))
-      await Promise.all(there)
+      await Promise.all(directories.map(({ path }) => this.#parentOf(path).catch(() => undefined)))
       const ready = await Promise.all(all.map((file) => this.#parentOf(file.path).then(() => file, (error: unknown) => this.#failed(file.path, error))))
       const files = ready.filter((file) => file !== undefined)
       const outcomes = await this.#move.sink.moveSmall(files, directories)
@@ -284,6 +285,8 @@ class Mover {
   #failed(path: Buffer, error: unknown): void {
     const known = asRemexError(error)
     if (FATAL.includes(known.code)) return this.#stop(known)
+    // What comes of it is not counted besides.
+    if (this.#fatal !== undefined) return
     const { tally } = this.#move
     tally.failed++
     if (tally.failures.length < MOST_FAILURES) tally.failures.push({ path: showPath(path), error: known })

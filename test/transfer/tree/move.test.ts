@@ -312,6 +312,22 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
 })
 
 describe.skipIf(sftpServerPath === undefined)('a tree', () => {
+  it('fails once, and not with every file, where its root cannot be made', async () => {
+    const { from, move } = await stage('upload')
+    await plant(from, { a: '1', 'd/b': '2', 'd/c': '3' })
+    const wrap: LocalHost['wrap'] = (channel) =>
+      relayed(channel, {
+        onRequest: (packet, relay) => {
+          if (typeOf(packet) !== 14) return [packet]
+          relay.reply(statusReply(packet, 3))
+          return []
+        },
+      })
+    const { error, tally } = await move({}, { wrap })
+    expect(error).toMatchObject({ code: 'PERMISSION_DENIED', message: expect.stringMatching(/^vm01: cannot make the directory .*\/to: /) })
+    expect(tally.failed).toBe(0)
+  })
+
   it('goes on with the others where one file is refused, and tells which', async () => {
     const { from, to, move } = await stage('upload')
     await plant(from, { a: '1', b: '2', c: '3' })
