@@ -18,5 +18,11 @@ export interface Agent {
   readonly socketPath: string
 }
 
+/** A password, for enrolment. Also the answer to a server that asks for one in a dialogue (`keyboard-interactive`). */
+export interface Password {
+  readonly kind: 'password'
+  readonly secret: Secret
+}
+
 /** A way to log in. */
-export type Identity = PrivateKey | Agent
+export type Identity = PrivateKey | Agent | Password

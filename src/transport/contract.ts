@@ -68,6 +68,11 @@ export interface Connection {
   exec(command: string, options?: { readonly pty?: PtyOptions }): Promise<Channel>
   /** Starts a subsystem (`sftp`) on a new channel. Rejects as `exec` does; `CHANNEL_REFUSED` also when the server has no such subsystem. */
   subsystem(name: string): Promise<Channel>
+  /**
+   * The host keys that the server announces to those who have logged in and proves to hold, weak ones left out. Waits up to 5 s.
+   * Empty where it announces none. Source: OpenSSH PROTOCOL, section 2.5.
+   */
+  provenHostKeys(): Promise<readonly HostKey[]>
   /** A stream to `address:port` as the host sees it (`direct-tcpip`), for a jump. Rejects with `UNREACHABLE`, or as `exec` does. */
   forward(address: string, port: number): Promise<Duplex>
   /** Closes it in order. Channels that are open end as `lost`. Safe to repeat. */
@@ -96,6 +101,20 @@ export interface ConnectTarget {
   readonly stream?: Duplex
 }
 
+/** A user's key. */
+export interface KeyPair {
+  /** The private half, as a file in OpenSSH format has it; not encrypted. */
+  readonly privateKey: string
+  /** One line, as `authorized_keys` has it: type, base64, comment. */
+  readonly publicKey: string
+}
+
+/** Where host keys are asked for. */
+export interface FetchTarget extends Pick<ConnectTarget, 'vmId' | 'address' | 'port' | 'connectTimeoutMs'> {
+  /** Opens a stream to use in place of a TCP connection; called once for each key. Undefined: none, a TCP connection is made. */
+  readonly open?: (() => Promise<Duplex>) | undefined
+}
+
 /** An SSH implementation. Held to `test/contract/`. */
 export interface Engine {
   readonly name: 'ssh2' | 'openssh'
@@ -106,5 +125,12 @@ export interface Engine {
    */
   connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection>
   /** All host keys that the server at this address offers, without logging in. For enrolment; proves nothing by itself. */
-  fetchHostKeys(target: Pick<ConnectTarget, 'vmId' | 'address' | 'port' | 'connectTimeoutMs' | 'stream'>): Promise<readonly HostKey[]>
+  fetchHostKeys(target: FetchTarget): Promise<readonly HostKey[]>
+  /**
+   * What the server accepts as proof of who logs in (`publickey`, `password`, …), after it has proved itself; `['none']` where it lets
+   * in whoever asks. Nothing is tried that could count as a failed login. Rejects as `connect` does.
+   */
+  loginMethods(target: Omit<ConnectTarget, 'identities'>, signal?: AbortSignal): Promise<readonly string[]>
+  /** A fresh Ed25519 key; `comment` is one line. */
+  generateKey(comment: string): Promise<KeyPair>
 }

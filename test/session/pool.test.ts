@@ -20,7 +20,8 @@ class Line {
       isClosed: false,
       exec: refuse,
       subsystem: refuse,
-      forward: refuse,
+      provenHostKeys: () => Promise.resolve([]),
+    forward: refuse,
       close: () => {
         this.closedByPool = true
         this.gone.resolve(null)

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2'
 import { remexError, type RemexError } from '../../core/errors.ts'
+import type { HostKey } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
 import type { Channel, Connection, ConnectionInfo, ConnectTarget, PtyOptions } from '../contract.ts'
 import { Ssh2Channel } from './channel.ts'
@@ -8,6 +9,7 @@ import type { ChannelHome } from './channel-home.ts'
 import { endpoint, lostError, openFailure, peerError, type OpenFailure, type Peer } from './classify.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { forwardStream } from './forward.ts'
+import { ProvenHostKeys } from './host-keys.ts'
 import { closeChannel, nextChannelNumber } from './internals.ts'
 import { KEEPALIVE_COUNT, watchLife } from './keepalive.ts'
 
@@ -38,6 +40,7 @@ export class Ssh2Connection implements Connection {
   readonly #stream: Duplex
   readonly #peer: Peer
   readonly #home: ChannelHome
+  readonly #hostKeys: ProvenHostKeys
   #cause: RemexError | undefined
   #isOurs = false
   #isClosed = false
@@ -45,6 +48,7 @@ export class Ssh2Connection implements Connection {
   constructor({ client, info, stream, target }: ConnectionParts) {
     this.info = info
     this.#client = client
+    this.#hostKeys = new ProvenHostKeys(client)
     this.#stream = stream
     this.#peer = { vmId: target.vmId, address: target.address, port: target.port }
     this.#home = { stream, onFlood: () => this.#lose(new Error('the server sends more than the channel window allows')) }
@@ -73,6 +77,10 @@ export class Ssh2Connection implements Connection {
   subsystem(name: string): Promise<Channel> {
     const request: Request = { what: 'subsystem', text: `subsystem ${printable(name)}`, start: (done) => this.#client.subsys(name, done) }
     return this.#open(request, (opened) => new Ssh2Channel(opened, this.#home))
+  }
+
+  provenHostKeys(): Promise<readonly HostKey[]> {
+    return this.#hostKeys.get()
   }
 
   forward(address: string, port: number): Promise<Duplex> {

@@ -1,17 +1,18 @@
 import { remexError, RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { ALGORITHMS, hostKeyOrder, keyTypeOf, type HostKeyAlgorithm } from '../algorithms.ts'
-import type { Connection, ConnectTarget, Engine } from '../contract.ts'
+import type { Connection, ConnectTarget, Engine, FetchTarget, KeyPair } from '../contract.ts'
 import { Attempt } from './attempt.ts'
 import { Ssh2Connection } from './connection.ts'
+import { generateKey } from './generate-key.ts'
 import type { Shaken } from './handshake.ts'
-import { loadSsh2 } from './load.ts'
+import { loadSsh2, type Ssh2 } from './load.ts'
 import { Login } from './login.ts'
 import { prepareOffers } from './offers.ts'
 
 /** The in-process engine, on the npm package ssh2. */
 export function ssh2Engine(): Engine {
-  return { name: 'ssh2', connect, fetchHostKeys }
+  return { name: 'ssh2', connect, fetchHostKeys, loginMethods, generateKey: async (comment): Promise<KeyPair> => generateKey(await loadSsh2(), comment) }
 }
 
 function connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection> {
@@ -20,14 +21,24 @@ function connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connectio
     return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId: target.vmId }))
   }
   const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal })
-  return attempt.within(() => establish(attempt, target))
+  const offering = async (ssh2: Ssh2): Promise<Login> => new Login(target, await prepareOffers(ssh2, target))
+  return attempt.within(() => establish(attempt, target, { offering }))
+}
+
+/** A target as far as the way to it and its proof of itself go. */
+type ProvingTarget = Omit<ConnectTarget, 'identities'>
+
+/** How to log in, and the types of the host's keys that were not recognised. */
+interface Entrance {
+  readonly offering: (ssh2: Ssh2) => Promise<Login>
+  readonly refused?: readonly string[]
 }
 
 /**
  * Where only a fingerprint is known, the type of its key is not, and the host may show another of its keys first.
  * So a host that is not recognised by one key is asked for its others, each on a new connection, before it counts as changed.
  */
-async function establish(attempt: Attempt, target: ConnectTarget, refused: readonly string[] = []): Promise<Connection> {
+async function establish(attempt: Attempt, target: ProvingTarget, { offering, refused = [] }: Entrance): Promise<Connection> {
   const shown: string[] = [...refused]
   const verifyHostKey = (key: HostKey): void => {
     shown.push(key.type)
@@ -35,40 +46,51 @@ async function establish(attempt: Attempt, target: ConnectTarget, refused: reado
   }
   const hostKeyAlgorithms = hostKeyOrder(target.knownHostKeyTypes).filter((algorithm) => !refused.includes(keyTypeOf(algorithm)))
   try {
-    return await logIn(attempt, { ...target, verifyHostKey }, hostKeyAlgorithms)
+    return await logIn(attempt, { ...target, verifyHostKey, hostKeyAlgorithms }, offering)
   } catch (error) {
     const offered = attempt.transcript.offer?.hostKey ?? []
     const hasOthers = hostKeyAlgorithms.some((algorithm) => offered.includes(algorithm) && !shown.includes(keyTypeOf(algorithm)))
     const mayBeKnown = target.knownHostKeyTypes.length === 0 && target.stream === undefined
     if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayBeKnown && hasOthers)) throw error
   }
-  return establish(attempt, target, shown)
+  return establish(attempt, target, { offering, refused: shown })
 }
 
-async function logIn(attempt: Attempt, target: ConnectTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Connection> {
+async function logIn(attempt: Attempt, target: ProvingTarget & { readonly hostKeyAlgorithms: readonly HostKeyAlgorithm[] }, offering: Entrance['offering']): Promise<Connection> {
   // The network is slow and so is loading ssh2, so both go on at once. An unusable key is told before an unreachable host.
   const { stream, open } = attempt.dial(target)
   const ssh2 = await loadSsh2()
-  const offers = await prepareOffers(ssh2, target)
+  const attempts = await offering(ssh2)
   await open
-  const { verifyHostKey, keepaliveIntervalMs } = target
-  const login = { name: target.login, attempts: new Login(target, offers) }
-  const { client, info } = await attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey, login, keepaliveIntervalMs })
+  const { verifyHostKey, keepaliveIntervalMs, hostKeyAlgorithms } = target
+  const { client, info } = await attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey, login: { name: target.login, attempts }, keepaliveIntervalMs })
   return new Ssh2Connection({ client, info, stream, target })
 }
 
-type FetchTarget = Parameters<Engine['fetchHostKeys']>[0]
+/** A login that offers nothing: the refusal names what would be accepted. */
+async function loginMethods(target: ProvingTarget, signal?: AbortSignal): Promise<readonly string[]> {
+  const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal })
+  const attempts = new Login(target, { list: [], notes: [] })
+  try {
+    const connection = await attempt.within(() => establish(attempt, target, { offering: () => Promise.resolve(attempts) }))
+    connection.close()
+    return ['none']
+  } catch (error) {
+    if (attempts.accepted === undefined) throw error
+    return attempts.accepted
+  }
+}
 
 /**
  * One connection tells what algorithms the server has and shows its best key; then one for each further type of key,
  * one after the other, because servers count connections that never log in (MaxStartups, PerSourcePenalties).
- * `connectTimeoutMs` bounds each of them. Over a `stream` there can be only one, and so one key.
+ * `connectTimeoutMs` bounds each of them.
  */
 async function fetchHostKeys(target: FetchTarget): Promise<readonly HostKey[]> {
   const first = await fetchOne(target, ALGORITHMS.hostKey)
   const keys = [first.info.hostKey]
   const offered = ALGORITHMS.hostKey.filter((algorithm) => first.transcript.offer?.hostKey.includes(algorithm) === true)
-  for (const algorithm of target.stream === undefined ? offered : []) {
+  for (const algorithm of offered) {
     if (keys.some(({ type }) => type === keyTypeOf(algorithm))) continue
     keys.push(...(await fetchFurther(target, algorithm)))
   }
@@ -78,7 +100,8 @@ async function fetchHostKeys(target: FetchTarget): Promise<readonly HostKey[]> {
 function fetchOne(target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
   const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs })
   return attempt.within(async () => {
-    const { stream, open } = attempt.dial(target)
+    const through = await target.open?.()
+    const { stream, open } = attempt.dial({ ...target, ...(through && { stream: through }) })
     const ssh2 = await loadSsh2()
     await open
     // Any key will do: it is asked for, not relied on.

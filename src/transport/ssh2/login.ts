@@ -2,15 +2,15 @@ import type { AnyAuthMethod } from 'ssh2'
 import type { RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { disconnectText, endpoint, isTooManyAttempts, peerError, type Peer } from './classify.ts'
-import { MAX_OFFERS, type Offers } from './offers.ts'
+import { MAX_OFFERS, type Offer, type Offers } from './offers.ts'
 
-/** One login: which key comes next, and what to say when none was accepted. */
+/** One login: what comes next, and what to say when nothing was accepted. */
 export class Login {
   readonly #peer: Peer
   readonly #name: string
   readonly #offers: Offers
   readonly #notes: string[]
-  #tried = 0
+  readonly #tried: Offer[] = []
   #probed = false
   #accepted: readonly string[] | undefined
   #partial = false
@@ -28,6 +28,11 @@ export class Login {
     return this.#exhausted
   }
 
+  /** What the server said that it accepts; undefined where it has not said. */
+  get accepted(): readonly string[] | undefined {
+    return this.#accepted
+  }
+
   /** Something that went wrong with one key and leaves the others: the agent would not sign. */
   note(error: Error): void {
     this.#notes.push(printable(error.message))
@@ -37,9 +42,9 @@ export class Login {
   readonly next = (accepted: readonly string[] | null, partial: boolean | null): AnyAuthMethod | false => {
     if (accepted !== null) this.#accepted = accepted
     this.#partial ||= partial === true
-    const offer = this.#offers.list[this.#tried]
-    if (offer !== undefined && this.#accepted?.includes('publickey') !== false) {
-      this.#tried++
+    const offer = this.#offers.list.find((one) => !this.#tried.includes(one) && this.#isOpen(one))
+    if (offer !== undefined) {
+      this.#tried.push(offer)
       return offer.method
     }
     if (this.#canProbe()) return { type: 'none', username: this.#name }
@@ -47,9 +52,20 @@ export class Login {
     return false
   }
 
+  #isOpen({ proof }: Offer): boolean {
+    const accepted = this.#accepted
+    if (proof === 'keyboard-interactive') return accepted?.includes(proof) === true && !this.#isPasswordRefused()
+    return accepted?.includes(proof) !== false
+  }
+
+  /** A password that was wrong in one way is wrong in the other, and would count against us twice. */
+  #isPasswordRefused(): boolean {
+    return this.#accepted?.includes('password') === true && this.#tried.some(({ proof }) => proof === 'password')
+  }
+
   /** ssh2 does not say what a server still accepts after an agent's key. One more question tells it, where there is room for one. */
   #canProbe(): boolean {
-    if (this.#accepted !== undefined || this.#probed || this.#tried >= MAX_OFFERS) return false
+    if (this.#accepted !== undefined || this.#probed || this.#tried.length >= MAX_OFFERS) return false
     this.#probed = true
     return true
   }
@@ -59,7 +75,7 @@ export class Login {
     const { address, port } = this.#peer
     const parts = [
       `the login as ${printable(this.#name)}@${endpoint(address, port)} was refused${this.#reason(error)}`,
-      `tried: ${this.#offers.list.slice(0, this.#tried).map(({ label }) => label).join(', ') || 'nothing'}`,
+      `tried: ${this.#tried.map(({ label }) => label).join(', ') || 'nothing'}`,
       ...(this.#accepted === undefined ? [] : [`the server accepts: ${listed(this.#accepted)}`]),
       ...this.#notes,
     ]
@@ -74,7 +90,9 @@ export class Login {
 
   #hint(error: unknown): string | undefined {
     if (isTooManyAttempts(error)) return 'Too many keys were offered: set identity_file, or raise MaxAuthTries on the server.'
-    if (this.#partial) return 'The server wants another proof besides the key that it accepted, and Remex logs in with keys alone.'
+    if (this.#partial) return 'The server wants another proof besides the one that it accepted, and Remex gives one.'
+    if (this.#tried.some(({ proof }) => proof !== 'publickey')) return 'The password was refused. Check ssh_user and the password; repeated failures may get this machine banned (fail2ban).'
+    if (this.#offers.list.some(({ proof }) => proof !== 'publickey')) return 'The server accepts no passwords for this login: put the key there in another way, or allow PasswordAuthentication for the time being.'
     if (this.#accepted?.includes('publickey') !== false) return undefined
     return 'The server accepts no keys for this login: see PubkeyAuthentication in its sshd_config.'
   }

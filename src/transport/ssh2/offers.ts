@@ -1,7 +1,8 @@
-import type { AgentAuthMethod, BaseAgent, ParsedKey, PublicKeyAuthMethod } from 'ssh2'
+import type { AgentAuthMethod, BaseAgent, KeyboardInteractiveAuthMethod, ParsedKey, PasswordAuthMethod, PublicKeyAuthMethod } from 'ssh2'
 import { remexError, type RemexError } from '../../core/errors.ts'
-import type { Identity, PrivateKey } from '../../core/identity.ts'
+import type { Identity, Password, PrivateKey } from '../../core/identity.ts'
 import { printable } from '../../core/printable.ts'
+import type { Secret } from '../../core/secret.ts'
 import { signatureAlgorithms, weakness } from '../algorithms.ts'
 import type { ConnectTarget } from '../contract.ts'
 import { listAgentKeys, signWithAgent } from './agent.ts'
@@ -10,11 +11,15 @@ import type { Ssh2 } from './load.ts'
 /** sshd ends the connection at its sixth failure (MaxAuthTries), so no more are tried. */
 export const MAX_OFFERS = 6
 
-/** One key with one signature algorithm, ready to be offered. */
+/** What a server may accept, by its SSH name. Source: RFC 4252 section 5, RFC 4256. */
+export type Proof = 'publickey' | 'password' | 'keyboard-interactive'
+
+/** One key with one signature algorithm, or a password, ready to be offered. */
 export interface Offer {
   /** For messages: `id_ed25519_vm01 (ssh-ed25519)`. */
   readonly label: string
-  readonly method: PublicKeyAuthMethod | AgentAuthMethod
+  readonly proof: Proof
+  readonly method: PublicKeyAuthMethod | AgentAuthMethod | PasswordAuthMethod | KeyboardInteractiveAuthMethod
 }
 
 /** What there is to log in with. */
@@ -46,16 +51,37 @@ export async function prepareOffers(ssh2: Ssh2, target: Login): Promise<Offers> 
   if (identities.length === 0) throw remexError('KEY_NOT_FOUND', `${printable(vmId)}: there is no key to log in with`, { vmId })
   const candidates: Candidate[] = []
   const notes: string[] = []
+  const passwords = identities.filter((identity) => identity.kind === 'password').flatMap((password) => passwordOffers(target.login, password))
   for (const identity of identities) {
-    candidates.push(...(await candidatesOf(ssh2, target, { identity, notes })))
+    if (identity.kind !== 'password') candidates.push(...(await candidatesOf(ssh2, target, { identity, notes })))
   }
-  const offers = inOrder(withoutDoubles(candidates))
-  if (offers.length === 0) throw unusable(vmId, notes.join('; '), 'Start the agent and add a key (ssh-add), or set identity_file.')
-  if (offers.length > MAX_OFFERS) notes.push(`only the first ${MAX_OFFERS} of ${offers.length} were tried`)
-  return { list: offers.slice(0, MAX_OFFERS), notes }
+  const keys = inOrder(withoutDoubles(candidates))
+  if (keys.length + passwords.length === 0) throw unusable(vmId, notes.join('; '), 'Start the agent and add a key (ssh-add), or set identity_file.')
+  // A password is one try, whichever way the server asks for it.
+  const room = MAX_OFFERS - Math.min(1, passwords.length)
+  if (keys.length > room) notes.push(`only the first ${room} of ${keys.length} were tried`)
+  return { list: [...keys.slice(0, room), ...passwords], notes }
 }
 
-async function candidatesOf(ssh2: Ssh2, target: Login, from: { identity: Identity; notes: string[] }): Promise<Candidate[]> {
+/** The same password in the two ways in which a server may ask for it. */
+function passwordOffers(username: string, { secret }: Password): Offer[] {
+  return [
+    { label: 'password', proof: 'password', method: { type: 'password', username, password: secret.reveal() } },
+    { label: 'password (keyboard-interactive)', proof: 'keyboard-interactive', method: { type: 'keyboard-interactive', username, prompt: answerOnce(secret) } },
+  ]
+}
+
+/** The password goes to the first question that hides its answer, once: a second one is not about it, or says that it was wrong. */
+function answerOnce(secret: Secret): KeyboardInteractiveAuthMethod['prompt'] {
+  let isGiven = false
+  return (_name, _instructions, _language, prompts, finish) => {
+    const isAsked = !isGiven && prompts.length === 1 && prompts[0]?.echo !== true
+    isGiven ||= isAsked
+    finish(isAsked ? [secret.reveal()] : prompts.map(() => ''))
+  }
+}
+
+async function candidatesOf(ssh2: Ssh2, target: Login, from: { identity: Exclude<Identity, Password>; notes: string[] }): Promise<Candidate[]> {
   const { identity, notes } = from
   if (identity.kind === 'key') return [keyCandidate(ssh2, target, identity)]
   try {
@@ -159,9 +185,9 @@ function withoutDoubles(candidates: readonly Candidate[]): Candidate[] {
 
 /** First every key with its best algorithm, then the second choices. */
 function inOrder(candidates: readonly Candidate[]): Offer[] {
-  return [0, 1].flatMap((choice) => candidates.flatMap(({ label, key, method }) => {
+  return [0, 1].flatMap((choice) => candidates.flatMap(({ label, key, method }): Offer[] => {
     const algorithm = signatureAlgorithms(key.type)[choice]
-    return algorithm === undefined ? [] : [{ label: `${label} (${algorithm})`, method: method(algorithm) }]
+    return algorithm === undefined ? [] : [{ label: `${label} (${algorithm})`, proof: 'publickey', method: method(algorithm) }]
   }))
 }
 
