@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { openAudit, type AuditLog } from './audit/log.ts'
 import { loadConfig } from './config/load.ts'
 import { stateDir } from './config/paths.ts'
-import type { Config } from './config/types.ts'
+import type { Config, HostConfig } from './config/types.ts'
 import { systemClock } from './core/clock.ts'
 import { remexError, type RemexError } from './core/errors.ts'
+import type { Identity } from './core/identity.ts'
 import type { Secret } from './core/secret.ts'
 import { HostTrust } from './enrol/host-trust.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
@@ -14,6 +15,7 @@ import { Host } from './fleet/host.ts'
 import { RunRegistry } from './fleet/registry.ts'
 import { selectHosts } from './fleet/roster.ts'
 import { Runs } from './fleet/runs.ts'
+import { findIdentities } from './keys/identities.ts'
 import { Governor } from './session/governor.ts'
 import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
@@ -57,7 +59,10 @@ export class Remex implements AsyncDisposable {
     this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock })))
     this.#pool = new ConnectionPool(config.settings.poolSize)
     const { hosts, settings } = config
-    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
+    const keyStorage = { keyStoragePath: settings.keyStoragePath, keyStorageConfigured: settings.keyStorageConfigured }
+    const asking = { env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
+    const identitiesOf = ({ id: vmId, identityFile }: HostConfig): Promise<readonly Identity[]> => findIdentities({ vmId, identityFile, ...keyStorage }, asking)
+    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), identitiesOf }
     const shared = { config, audit: this.#audit, user: this.user }
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))

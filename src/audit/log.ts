@@ -9,7 +9,7 @@ import type { Position } from './line.ts'
 import type { AuditRecord, Draft } from './record.ts'
 
 type Begun = 'user_id' | 'vm_id' | 'operation'
-type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run'
+type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key'
 
 /**
  * What is recorded of an operation before it happens. `os_user` and `pid` default to this process's own.

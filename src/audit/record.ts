@@ -37,6 +37,8 @@ export interface AuditRecord {
   readonly recursive?: boolean
   readonly delete?: boolean
   readonly dry_run?: boolean
+  /** Of a step with a user's key: the fingerprint of that key. */
+  readonly user_key?: string
   /** Names of environment variables; never their values. */
   readonly env_names?: readonly string[]
   readonly status?: 'success' | 'error'
@@ -102,6 +104,7 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   recursive: 'flag',
   delete: 'flag',
   dry_run: 'flag',
+  user_key: 'text',
   env_names: 'texts',
   status: 'text',
   ended: 'text',

@@ -2,6 +2,7 @@ import { RemexError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { resolveTargets, type TargetHost } from '../core/targets.ts'
 import { problemsOf } from './issues.ts'
+import { jumpHops } from './jump.ts'
 import type { Problem } from './problems.ts'
 import { SECTIONS, type RawPolicy, type RawSettings, type RawVms } from './schema.ts'
 
@@ -67,27 +68,32 @@ function noSuchHost(id: string, vms: RawVms): string {
 function wrongJumps(vms: RawVms): Problem[] {
   return Object.entries(vms).flatMap(([id, { jump }]) => {
     const path = ['vms', id, 'jump']
-    if (jump === undefined) return []
-    if (!Object.hasOwn(vms, jump)) {
-      const what = `${noSuchHost(jump, vms)} (an address without dots is written user@host or host:22)`
-      return looksLikeAddress(jump) ? [] : [{ path, what }]
-    }
+    const unknown = (jump === undefined ? [] : jumpHops(jump)).filter((hop) => !Object.hasOwn(vms, hop) && !looksLikeAddress(hop))
+    if (unknown.length > 0) return unknown.map((hop) => ({ path, what: `${noSuchHost(hop, vms)} (an address without dots is written user@host or host:22)` }))
     const way = wayOf(id, vms)
-    return way.at(-1) === id ? [{ path, what: `the jumps go in a circle: ${way.join(' → ')}` }] : []
+    return new Set(way).size < way.length ? [{ path, what: `the jumps go in a circle: ${way.join(' → ')}` }] : []
   })
 }
 
 const looksLikeAddress = (jump: string): boolean => /[@:.]/.test(jump)
 
-/** The hosts from `start` along their jumps; ends with one that was there before where they go in a circle. */
+/** The hosts from `start` along their jumps, from the near end; ends with one that was there before where they go in a circle. */
 function wayOf(start: string, vms: RawVms): string[] {
   const way = [start]
-  for (let next = vms[start]?.jump; next !== undefined && Object.hasOwn(vms, next); next = vms[next]?.jump) {
+  // Of several hops the last has the others before it; its own jump counts only where it is the only one.
+  for (let rest = hopsOf(start, vms); ;) {
+    const next = rest.at(-1)
+    if (next === undefined || !Object.hasOwn(vms, next)) return way
     const isSeen = way.includes(next)
     way.push(next)
-    if (isSeen) break
+    if (isSeen) return way
+    rest = rest.length > 1 ? rest.slice(0, -1) : hopsOf(next, vms)
   }
-  return way
+}
+
+function hopsOf(id: string, vms: RawVms): readonly string[] {
+  const jump = vms[id]?.jump
+  return jump === undefined ? [] : jumpHops(jump)
 }
 
 function wrongTargets(policy: RawPolicy | undefined, vms: RawVms): Problem[] {

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from 'node:net'
 import * as z from 'zod/mini'
 import { parseDurationMs } from '../core/duration.ts'
 import { parseFingerprint, parseHostKey } from '../core/host-key.ts'
-import { parseJump } from './jump.ts'
+import { isJump } from './jump.ts'
 
 /**
  * What a configuration file may hold. Every message here is the "expected" of an error, so it completes
@@ -91,7 +91,7 @@ const vm = z.strictObject(
     groups: z.optional(z.array(groupName, 'a list of group names')),
     host_key: z.optional(oneOrMore(hostKey, 'a SHA256:… fingerprint, or a public key (type and base64), or a list of those')),
     identity_file: z.optional(path()),
-    jump: z.optional(text('a host of this file, or [user@]host[:port]', (value) => parseJump(value) !== undefined)),
+    jump: z.optional(text('a host of this file, or [user@]host[:port], or several with commas between', isJump)),
     engine: z.optional(engine),
     sudo: z.optional(z.union([z.boolean(), sudoUser], SUDO_EXPECTED)),
   },
@@ -135,7 +135,11 @@ const pattern = list(patternWord, 'a list of words').check(
 )
 
 /** What a rule of the policy can be about. */
-const OPERATIONS = ['run', 'script', 'upload', 'download', 'host_check', 'run_list', 'run_attach', 'run_cancel', 'run_prune'] as const
+const OPERATIONS = [
+  'run', 'script', 'upload', 'download', 'run_list', 'run_attach', 'run_cancel', 'run_prune',
+  'host_check', 'host_inspect', 'host_trust', 'host_forget', 'host_rotate',
+  'key_list', 'key_make', 'key_add', 'key_prove', 'key_remove', 'key_retire', 'key_destroy', 'key_harden',
+] as const
 const operation = z.enum(OPERATIONS, `one of ${OPERATIONS.join(', ')}`)
 
 const rule = z.strictObject(

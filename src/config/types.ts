@@ -21,7 +21,7 @@ export interface HostConfig {
   readonly hostKeys: readonly string[]
   /** Expanded path; undefined: the key store, then the agent. */
   readonly identityFile: string | undefined
-  /** A host id of this file or `[user@]host[:port]`; undefined: none. */
+  /** A host id of this file or `[user@]host[:port]`, or several of them with commas between, in the order of the way; undefined: none. */
   readonly jump: string | undefined
   /** Its own, else that of `remote_execution`. */
   readonly engine: EngineChoice

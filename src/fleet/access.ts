@@ -3,10 +3,16 @@ import type { Clock } from '../core/clock.ts'
 import { remexError, withDetails, type RemexError } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
 import { quoteWords } from '../core/quote.ts'
+import type { Invocation } from '../session/invocation.ts'
 import type { Session } from '../session/session.ts'
 
 /** Commands of a transfer's own (checksums) say little. */
 const MOST_OUTPUT_BYTES = 64 * 1024
+
+/** A command that is a part of Remex's own work: under the login itself, with none of the host's defaults. */
+export function ownCommand(text: string, clock: Clock): Pick<Invocation, 'runId' | 'text' | 'env' | 'cwd' | 'sudoUser' | 'pty' | 'timeoutMs' | 'maxOutputBytes' | 'attempts'> {
+  return { runId: newRunId(clock.now()), text, env: {}, cwd: undefined, sudoUser: undefined, pty: undefined, timeoutMs: Infinity, maxOutputBytes: MOST_OUTPUT_BYTES, attempts: 1 }
+}
 
 /**
  * A session as the transfer room needs it. The commands are Remex's own parts of an operation that policy and
@@ -18,17 +24,9 @@ export function transferAccess(session: Session, clock: Clock): TransferAccess {
     sftp: (signal) => session.subsystem('sftp', signal),
     async run(command, { signal, stdin, onOutput } = {}) {
       const report = await session.run({
-        runId: newRunId(clock.now()),
-        text: typeof command === 'string' ? command : quoteWords(command),
-        env: {},
-        cwd: undefined,
-        sudoUser: undefined,
-        pty: undefined,
+        ...ownCommand(typeof command === 'string' ? command : quoteWords(command), clock),
         stdin,
-        timeoutMs: Infinity,
-        maxOutputBytes: MOST_OUTPUT_BYTES,
         idempotent: true,
-        attempts: 1,
         onOutput,
         signal,
       })

@@ -1,13 +1,13 @@
-import type { AuditLog, BeginFields, FinishFields } from '../audit/log.ts'
+import type { AuditLog, FinishFields } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
 import { cancelledError } from '../core/abort.ts'
 import { Deadline } from '../core/deadline.ts'
-import { asRemexError, remexError, withDetails, type RemexError } from '../core/errors.ts'
+import { asRemexError, withDetails, type RemexError } from '../core/errors.ts'
 import { RunResult } from '../core/outcome.ts'
 import { newRunId } from '../core/run-id.ts'
 import { TransferResult } from '../core/transfer-result.ts'
-import { decide } from '../policy/decide.ts'
 import type { SessionRuntime } from '../session/connect.ts'
+import { ConnectionPool } from '../session/pool.ts'
 import { withRetries } from '../session/retry.ts'
 import { DurableRuns, refuseUndurable, type Following } from '../session/durable/durable.ts'
 import type { RunFactsOnHost } from '../session/durable/facts.ts'
@@ -23,14 +23,15 @@ import { emptyTally } from '../transfer/tree/move-tree.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import { transferAccess } from './access.ts'
 import { decideOptions, isDurable, type DecidedOptions } from './invocation.ts'
-import type { Asked, Gate, Move, Moved } from './gate.ts'
+import type { Asked, Move, Moved } from './gate.ts'
+import { Gatekeeper } from './gatekeeper.ts'
 import { BEGINNING, identityOf, isOver } from './durable-end.ts'
 import { neverRan, notStarted } from './never-ran.ts'
-import { checkFinish, describe, errorFinish, runFinish, transferFinish, type Description } from './record.ts'
+import { describe, errorFinish, runFinish, stepFinish, transferFinish, type Description } from './record.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
 import type { RunRegistry } from './registry.ts'
 import { StartResult } from './start-result.ts'
-import { matchesTarget, usableHost } from './roster.ts'
+import { hostSteps, type HostSteps, type StepRequest } from './steps.ts'
 import { decideTransfer, tellChange, transferReport, type TransferAttempt, type TreeRecord } from './transfer-report.ts'
 
 /** What the gate needs besides the sessions. */
@@ -48,19 +49,17 @@ export interface DispatchRuntime {
   readonly osUser: string
 }
 
-/** A live listener that never returns must not hold up the end of everything. */
-const SETTLE_MS = 5000
-
 /**
  * The one way to anything remote: the policy decides, the log has it on disk, it runs, the log has how it ended.
  * No other module imports what executes or transfers.
  */
 export class Dispatcher {
   readonly #runtime: DispatchRuntime
-  readonly #running = new Set<Promise<unknown>>()
+  readonly #gate: Gatekeeper
 
   constructor(runtime: DispatchRuntime) {
     this.#runtime = runtime
+    this.#gate = new Gatekeeper({ ...runtime, clock: runtime.sessions.clock, sessionOf: (host) => new Session(host, runtime.sessions) })
   }
 
   /**
@@ -90,7 +89,7 @@ export class Dispatcher {
     const tree = request.options.recursive ? { manifest: new Manifest(), tally: emptyTally() } : undefined
     const report = (outcome: TransferAttempt, attempts: number, connection?: ConnectionInfo): TransferResult =>
       transferReport({ outcome, attempts }, { vmId, request, tree, startMs, connection, now: { monotonicMs: clock.monotonicMs(), wallMs: clock.now() } })
-    return this.#through(vmId, {
+    return this.#gate.through(vmId, {
       description: describe(request),
       runId: newRunId(clock.now()),
       finish: transferFinish,
@@ -113,7 +112,7 @@ export class Dispatcher {
     isDurable(request.options)
     const { sessions, config } = this.#runtime
     const runId = request.options.runId ?? newRunId(sessions.clock.now())
-    return this.#through(vmId, {
+    return this.#gate.through(vmId, {
       description,
       runId,
       finish: ({ error }) => (error ? errorFinish(error, undefined) : { status: 'success', ended: null }),
@@ -172,7 +171,7 @@ export class Dispatcher {
     const { sessions, registry, user } = this.#runtime
     const note = (await registry.find(runId)).find((one) => one.vmId === vmId)
     const about = { runId, vmId, user, operation: note?.operation ?? ('run' as const), command: note?.command ?? '' }
-    return this.#through(vmId, {
+    return this.#gate.through(vmId, {
       description: { operation, command: about.command, fields: {}, secrets: [], words: undefined, shellText: undefined },
       runId,
       finish: runFinish,
@@ -187,7 +186,7 @@ export class Dispatcher {
   }
 
   #asked<T>(vmId: string, operation: string, perform: (session: Session) => Promise<T>): Promise<T> {
-    return this.#through(vmId, {
+    return this.#gate.through(vmId, {
       description: { operation, command: undefined, fields: {}, secrets: [], words: undefined, shellText: undefined },
       runId: newRunId(this.#runtime.sessions.clock.now()),
       perform,
@@ -200,15 +199,36 @@ export class Dispatcher {
 
   /** Connects and authenticates, and does nothing else. Rejects with why not. */
   async check(vmId: string, signal?: AbortSignal): Promise<ConnectionInfo> {
-    return this.#through(vmId, {
+    return this.#gate.through(vmId, {
       description: { operation: 'host_check', command: undefined, fields: {}, secrets: [], words: undefined, shellText: undefined },
       runId: newRunId(this.#runtime.sessions.clock.now()),
       perform: (session) => session.connect(signal),
-      finish: (connection) => checkFinish(connection),
+      finish: (connection) => stepFinish(connection),
       failed: (error) => {
         throw error
       },
     })
+  }
+
+  /** One step of enrolment on a host. Rejects with why it could not be done. */
+  async step<T>(vmId: string, { operation, userKey, identities, signal, facts }: StepRequest<T>, work: (on: HostSteps) => Promise<T>): Promise<T> {
+    const { sessions, config: { settings } } = this.#runtime
+    // A login is proven by logging in: what is open already proves nothing.
+    const own = identities && { ...sessions, pool: new ConnectionPool(1), identitiesOf: (host: HostConfig) => (host.id === vmId ? Promise.resolve(identities) : sessions.identitiesOf(host)) }
+    try {
+      return await this.#gate.through(vmId, {
+        description: { operation, command: undefined, fields: userKey === undefined ? {} : { user_key: userKey }, secrets: [], words: undefined, shellText: undefined },
+        runId: newRunId(sessions.clock.now()),
+        session: own && ((host) => new Session(host, own)),
+        perform: (session) => work(hostSteps(session, { clock: sessions.clock, attempts: settings.defaultRetry, signal })),
+        finish: (result, connection) => ({ ...stepFinish(connection), ...facts?.(result) }),
+        failed: (error) => {
+          throw error
+        },
+      })
+    } finally {
+      own?.pool.close()
+    }
   }
 
   async #runLike(
@@ -227,7 +247,7 @@ export class Dispatcher {
     const perform = async (session: Session): Promise<RunResult> => new RunResult({ ...about, ...(await execute(session, runId)) })
     const failed = (error: RemexError, result?: RunResult): RunResult =>
       result ? new RunResult({ ...result, error: result.error ?? error }) : notStarted(about, error, sessions.clock.now())
-    return this.#through(vmId, { description, runId, perform, finish: runFinish, failed })
+    return this.#gate.through(vmId, { description, runId, perform, finish: runFinish, failed })
   }
 
   /** Runs a command on a channel, or durably: then it is noted first, so that it can be found again whatever becomes of us. */
@@ -316,76 +336,8 @@ export class Dispatcher {
   }
 
   /** Resolves when nothing runs any more and the log has how it ended; after a while even so. */
-  async settled(): Promise<void> {
-    const over = new AbortController()
-    const late = this.#runtime.sessions.clock.sleep(SETTLE_MS, over.signal).catch(() => undefined)
-    await Promise.race([Promise.allSettled(this.#running), late])
-    over.abort()
-  }
-
-  async #through<R>(vmId: string, gate: Gate<R>): Promise<R> {
-    const passing = this.#pass(vmId, gate)
-    this.#running.add(passing)
-    try {
-      return await passing
-    } finally {
-      this.#running.delete(passing)
-    }
-  }
-
-  async #pass<R>(vmId: string, gate: Gate<R>): Promise<R> {
-    let result: R | undefined
-    try {
-      const audit = await this.#runtime.audit()
-      const host = await this.#admit(vmId, gate, audit)
-      const entry = await audit.begin({ ...this.#who(vmId, gate), ...gate.description.fields, secrets: gate.description.secrets })
-      const session = new Session(host, this.#runtime.sessions)
-      result = await this.#perform(session, gate, (fields) => audit.finish(entry, fields))
-      await audit.finish(entry, gate.finish(result, session.connection))
-      return result
-    } catch (error) {
-      const known = withDetails(asRemexError(error), { vmId })
-      // A wrong call and a listener's own error are the caller's; everything else is how the host fared.
-      if (known.code === 'USAGE' || known.code === 'INTERNAL') throw error
-      return gate.failed(known, result)
-    }
-  }
-
-  async #perform<R>(session: Session, gate: Gate<R>, finish: (fields: FinishFields) => Promise<void>): Promise<R> {
-    try {
-      return await gate.perform(session)
-    } catch (error) {
-      await finish(errorFinish(asRemexError(error), session.connection))
-      throw error
-    }
-  }
-
-  /** The host, where configuration and policy allow the operation; a refusal is in the log. */
-  async #admit<R>(vmId: string, gate: Gate<R>, audit: AuditLog): Promise<HostConfig> {
-    const { config, user, osUser } = this.#runtime
-    const { operation, words, shellText, fields, secrets } = gate.description
-    try {
-      const host = usableHost(config, vmId)
-      const matchesHost = (expression: string): boolean => matchesTarget(config, vmId, expression)
-      const decision = decide(config.policy, { user, osUser, vmId, operation, words, shellText, matchesHost })
-      if (decision.effect === 'allow') return host
-      throw remexError('POLICY_DENIED', `the policy does not allow ${operation} on ${vmId}: ${decision.reason}`, { vmId })
-    } catch (error) {
-      const known = asRemexError(error)
-      await audit.note('denied', { ...this.#who(vmId, gate), ...fields, secrets, status: 'error', error_code: known.code, reason: known.message })
-      throw error
-    }
-  }
-
-  #who<R>(vmId: string, { description, runId }: Gate<R>): Pick<BeginFields, 'user_id' | 'vm_id' | 'operation' | 'run_id' | 'address' | 'login'> {
-    const host = this.#runtime.config.hosts.get(vmId)
-    return {
-      run_id: runId,
-      user_id: this.#runtime.user,
-      vm_id: vmId,
-      ...(host ? { address: host.address, login: host.login } : {}),
-      operation: description.operation,
-    }
+  settled(): Promise<void> {
+    return this.#gate.settled()
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FinishFields } from '../audit/log.ts'
+import type { HostConfig } from '../config/types.ts'
 import type { RemexError } from '../core/errors.ts'
 import type { Session, SessionReport } from '../session/session.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
@@ -20,6 +21,8 @@ export interface Asked<R extends RunRequest | ScriptRequest = RunRequest | Scrip
 export interface Gate<R> {
   readonly description: Description
   readonly runId: string
+  /** A session of its own, with another login. Default: the host's usual one. */
+  readonly session?: ((host: HostConfig) => Session) | undefined
   readonly perform: (session: Session) => Promise<R>
   readonly finish: (result: R, connection: ConnectionInfo | undefined) => FinishFields
   /** The result of a failure; `result` is there when it ran and only the log could not be told. */

@@ -15,7 +15,7 @@ export interface Description {
   /** For people and for the log; undefined for transfers. */
   readonly command: string | undefined
   /** What the audit record holds of it, besides who and where. */
-  readonly fields: Pick<BeginFields, 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run'>
+  readonly fields: Pick<BeginFields, 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key'>
   /** Values that must not be in the log. */
   readonly secrets: readonly Secret[]
   /** What the policy judges: words, or shell text as such. */
@@ -93,8 +93,8 @@ export function errorFinish(error: RemexError, connection: ConnectionInfo | unde
   return { status: 'error', error_code: error.code, ...connectionFields(connection) }
 }
 
-/** The finish record of a check that went well. */
-export function checkFinish(connection: ConnectionInfo): FinishFields {
+/** The finish record of a check or a step that went well. */
+export function stepFinish(connection: ConnectionInfo | undefined): FinishFields {
   return { status: 'success', ...connectionFields(connection) }
 }
 

@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream'
-import { parseJump } from '../config/jump.ts'
+import { jumpHops, parseHop } from '../config/jump.ts'
 import type { HostConfig, Settings } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
-import type { Secret } from '../core/secret.ts'
-import { findIdentities } from '../keys/identities.ts'
+import type { HostKey } from '../core/host-key.ts'
+import type { Identity } from '../core/identity.ts'
 import { HostKeyStore } from '../keys/known-hosts.ts'
 import { hostKeyVerifier, knownHostKeyTypes } from '../keys/verify-host-key.ts'
 import type { ConnectTarget, Connection, Engine } from '../transport/contract.ts'
@@ -21,9 +21,8 @@ export interface SessionRuntime {
   readonly pool: ConnectionPool
   readonly governor: Governor
   readonly loginShells: LoginShells
-  readonly env: NodeJS.ProcessEnv
-  /** Asks on a terminal; undefined where there is none. */
-  readonly askPassphrase: ((label: string) => Promise<Secret>) | undefined
+  /** The ways to log in to a host, in the order to try them. Rejects with `KEY_NOT_FOUND` or `KEY_UNUSABLE`. */
+  readonly identitiesOf: (host: HostConfig) => Promise<readonly Identity[]>
 }
 
 /** Hosts that lead to one another are refused in the configuration; this bounds what `user@host` forms could add. */
@@ -36,7 +35,7 @@ export function openOn<T extends Held>(
   { open, signal, depth = 0 }: { readonly open: (connection: Connection) => Promise<T>; readonly signal: AbortSignal | undefined; readonly depth?: number },
 ): Promise<{ readonly held: T; readonly connection: Connection }> {
   const connect = (abandoned: AbortSignal): Promise<Connection> => connectTo(runtime, host, { signal: abandoned, depth })
-  return runtime.pool.open({ key: host.id, connect, open, signal })
+  return runtime.pool.open({ key: wayTo(host), connect, open, signal })
 }
 
 interface Hop {
@@ -44,17 +43,35 @@ interface Hop {
   readonly depth: number
 }
 
+/** The same host by another way is another connection. */
+const wayTo = ({ id, jump }: HostConfig): string => `${jump ?? ''}>${id}`
+
+/** All host keys that a host shows, also behind jumps; these prove themselves. Proves nothing of the host itself. */
+export function offeredHostKeys(runtime: SessionRuntime, host: HostConfig, signal: AbortSignal | undefined): Promise<readonly HostKey[]> {
+  const hop = { signal: signal ?? new AbortController().signal, depth: 0 }
+  const open = host.jump === undefined ? undefined : (): Promise<Duplex> => throughJump(runtime, host, hop)
+  const { id: vmId, address, port } = host
+  const { connectTimeoutMs } = runtime.settings
+  return runtime.governor.handshake(serverOf(host), () => runtime.engine.fetchHostKeys({ vmId, address, port, connectTimeoutMs, open }), signal)
+}
+
+/** What a host accepts as proof of who logs in, once it has proved itself. */
+export async function loginMethods(runtime: SessionRuntime, host: HostConfig, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const target = await provingTarget(runtime, host)
+  const hop = { signal: signal ?? new AbortController().signal, depth: 0 }
+  const stream = host.jump === undefined ? undefined : await throughJump(runtime, host, hop)
+  return runtime.governor.handshake(serverOf(host), () => runtime.engine.loginMethods({ ...target, ...(stream && { stream }) }, signal), signal)
+}
+
 async function connectTo(runtime: SessionRuntime, host: HostConfig, hop: Hop): Promise<Connection> {
   refuseOtherEngine(runtime, host)
-  const target = await connectTarget(runtime, host)
-  if (host.jump === undefined) {
-    const server = `${host.address}:${host.port}`
-    return runtime.governor.handshake(server, () => runtime.engine.connect(target, hop.signal), hop.signal)
-  }
-  const stream = await throughJump(runtime, host, hop)
-  const server = `${host.jump}>${host.address}:${host.port}`
-  return runtime.governor.handshake(server, () => runtime.engine.connect({ ...target, stream }, hop.signal), hop.signal)
+  const target = { ...(await provingTarget(runtime, host)), identities: await runtime.identitiesOf(host) }
+  const stream = host.jump === undefined ? undefined : await throughJump(runtime, host, hop)
+  return runtime.governor.handshake(serverOf(host), () => runtime.engine.connect({ ...target, ...(stream && { stream }) }, hop.signal), hop.signal)
 }
+
+/** What handshakes are counted by. */
+const serverOf = ({ jump, address, port }: HostConfig): string => `${jump === undefined ? '' : `${jump}>`}${address}:${port}`
 
 /** The settings that ask for what only the other engine has; it must not look as if they were kept. */
 function refuseOtherEngine({ settings, engine }: SessionRuntime, host: HostConfig): void {
@@ -67,20 +84,14 @@ function refuseOtherEngine({ settings, engine }: SessionRuntime, host: HostConfi
   }
 }
 
-async function connectTarget(runtime: SessionRuntime, host: HostConfig): Promise<ConnectTarget> {
-  const { settings, env, askPassphrase } = runtime
+async function provingTarget({ settings }: SessionRuntime, host: HostConfig): Promise<Omit<ConnectTarget, 'identities'>> {
   const store = await HostKeyStore.load(settings.knownHostsPaths)
   const trust = { vmId: host.id, address: host.address, port: host.port, pinned: host.hostKeys, store }
-  const identities = await findIdentities(
-    { vmId: host.id, identityFile: host.identityFile, keyStoragePath: settings.keyStoragePath, keyStorageConfigured: settings.keyStorageConfigured },
-    { env, askPassphrase },
-  )
   return {
     vmId: host.id,
     address: host.address,
     port: host.port,
     login: host.login,
-    identities,
     verifyHostKey: hostKeyVerifier(trust),
     knownHostKeyTypes: knownHostKeyTypes(trust),
     connectTimeoutMs: settings.connectTimeoutMs,
@@ -99,12 +110,17 @@ async function throughJump(runtime: SessionRuntime, host: HostConfig, { signal, 
   return held.stream
 }
 
-/** The jump as a host of its own: one of the configuration, or `[user@]host[:port]` with the defaults. */
+/**
+ * The last hop before a host, as a host of its own: one of the configuration, or `[user@]host[:port]` with the defaults. Where
+ * `jump` names several, the hops before it are its own jump.
+ */
 export function jumpHost({ hosts }: Pick<SessionRuntime, 'hosts'>, host: HostConfig): HostConfig {
-  const jump = host.jump ?? ''
+  const hops = jumpHops(host.jump ?? '')
+  const jump = hops.at(-1) ?? ''
+  const before = hops.length > 1 ? hops.slice(0, -1).join(',') : undefined
   const known = hosts.get(jump)
-  if (known) return known
-  const hop = parseJump(jump)
+  if (known) return before === undefined ? known : { ...known, jump: before }
+  const hop = parseHop(jump)
   if (!hop) throw remexError('CONFIG_INVALID', `${host.id}: jump ${JSON.stringify(jump)} is neither a host of the configuration nor [user@]host[:port]`, { vmId: host.id })
   return {
     id: jump,
@@ -117,7 +133,7 @@ export function jumpHost({ hosts }: Pick<SessionRuntime, 'hosts'>, host: HostCon
     groups: [],
     hostKeys: [],
     identityFile: host.identityFile,
-    jump: undefined,
+    jump: before,
     engine: host.engine,
     sudo: false,
   }

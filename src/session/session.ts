@@ -3,11 +3,12 @@ import type { HostConfig } from '../config/types.ts'
 import { cancelledError } from '../core/abort.ts'
 import { formatDurationMs } from '../core/duration.ts'
 import { asRemexError, remexError, RemexError, withDetails } from '../core/errors.ts'
+import type { HostKey } from '../core/host-key.ts'
 import type { RunFacts } from '../core/outcome.ts'
 import type { Channel, ConnectionInfo } from '../transport/contract.ts'
 import { runAttempt, type AttemptReport } from './attempt.ts'
 import { Capture } from './capture.ts'
-import { openOn, type SessionRuntime } from './connect.ts'
+import { loginMethods, offeredHostKeys, openOn, type SessionRuntime } from './connect.ts'
 import type { Invocation } from './invocation.ts'
 import type { Prelude } from './prelude.ts'
 import { withRetries } from './retry.ts'
@@ -63,6 +64,24 @@ export class Session {
     const closed = Promise.resolve()
     const { connection } = await openOn(this.#runtime, this.host, { open: () => Promise.resolve({ closed }), signal })
     return (this.#connection = connection.info)
+  }
+
+  /** All host keys that the host shows to anybody; proves nothing. Rejects where it cannot be reached. */
+  offeredHostKeys(signal?: AbortSignal): Promise<readonly HostKey[]> {
+    return offeredHostKeys(this.#runtime, this.host, signal)
+  }
+
+  /** The host keys that the host proves to hold over an authenticated connection. Rejects as connecting does. */
+  async provenHostKeys(signal?: AbortSignal): Promise<readonly HostKey[]> {
+    const closed = Promise.resolve()
+    const { connection } = await openOn(this.#runtime, this.host, { open: () => Promise.resolve({ closed }), signal })
+    this.#connection = connection.info
+    return connection.provenHostKeys()
+  }
+
+  /** What the host accepts as proof of who logs in; `['none']` for nothing at all. Rejects as connecting does, but for the login. */
+  loginMethods(signal?: AbortSignal): Promise<readonly string[]> {
+    return loginMethods(this.#runtime, this.host, signal)
   }
 
   async #open(open: Parameters<typeof openOn<Channel>>[2]['open'], signal: AbortSignal | undefined): Promise<Channel> {

@@ -27,6 +27,6 @@ describe('docs/audit.md', () => {
     const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name))
     const everyField = Object.fromEntries(named.map((name) => [name, '']).toSorted()) as Partial<AuditRecord>
     expect(Object.keys(inOrder(everyField))).toEqual(named)
-    expect(named).toHaveLength(47)
+    expect(named).toHaveLength(48)
   })
 })

@@ -109,6 +109,9 @@ describe('an error of a host', () => {
     ['refuses a jump that is no address', inVm('jump: "a@b@c"'), 'vms.vm01.jump: expected a host of this file'],
     ['refuses a jump to port 0', inVm('jump: "b.example:0"'), 'vms.vm01.jump: expected a host of this file'],
     ['refuses a jump to itself', inVm('jump: vm01'), 'vms.vm01.jump: the jumps go in a circle: vm01 → vm01'],
+    ['refuses a chain of jumps with a host that is not there', inVm('jump: "a.example,vm10"'), 'vms.vm01.jump: vm10 is not a host of this file; did you mean vm01?'],
+    ['refuses an empty hop', inVm('jump: "a.example,,b.example"'), 'vms.vm01.jump: expected a host of this file'],
+    ['refuses a chain of jumps in a circle', 'vms: {a: {ip: a, jump: "x@y,b"}, b: {ip: b, jump: "c,a"}, c: {ip: c, jump: "b,a"}}', 'vms.c.jump: the jumps go in a circle'],
     [
       'refuses jumps in a circle',
       'vms: {a: {ip: a, jump: b}, b: {ip: b, jump: c}, c: {ip: c, jump: a}}',

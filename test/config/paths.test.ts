@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseJump } from '../../src/config/jump.ts'
+import { parseHop } from '../../src/config/jump.ts'
 import { expandHome, stateDir } from '../../src/config/paths.ts'
 
 describe('stateDir', () => {
@@ -27,8 +27,8 @@ describe('expandHome', () => {
   })
 })
 
-describe('parseJump', () => {
-  const cases: readonly (readonly [string, string, ReturnType<typeof parseJump>])[] = [
+describe('parseHop', () => {
+  const cases: readonly (readonly [string, string, ReturnType<typeof parseHop>])[] = [
     ['reads a host', 'bastion', { login: undefined, address: 'bastion', port: 22 }],
     ['reads a host and a port', 'bastion:2222', { login: undefined, address: 'bastion', port: 2222 }],
     ['reads all parts', 'admin@bastion.example:2222', { login: 'admin', address: 'bastion.example', port: 2222 }],
@@ -47,6 +47,6 @@ describe('parseJump', () => {
     ['refuses a space', 'bastion host', undefined],
   ]
   it.each(cases)('%s', (_sentence, text, jump) => {
-    expect(parseJump(text)).toEqual(jump)
+    expect(parseHop(text)).toEqual(jump)
   })
 })

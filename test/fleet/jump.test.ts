@@ -70,6 +70,19 @@ describe('a host behind a jump', () => {
     expect(error).toMatchObject({ code: 'HOST_KEY_UNKNOWN', message: expect.stringContaining(`${near.port}`) as string })
   })
 
+  it('may be several: each is passed in its turn, and has to prove itself', async () => {
+    await using middle = await startSshServer()
+    const members = { vm01: target, vm02: jump, vm03: middle }
+    await using fleet = await fleetOf(members, { vms: { vm01: { jump: 'vm02, vm03' } }, settings: { connect_timeout: '20s' } })
+    const before = [jump.connections, middle.connections]
+    expect(await fleet.remex.host('vm01').run('echo "$NAME"')).toMatchObject({ stdout: 'target\n' })
+    expect([jump.connections, middle.connections]).toEqual(before.map((count) => count + 1))
+    await using blind = await fleetOf({ ...members, vm02: { server: jump, knownHosts: '' } }, { vms: { vm01: { jump: 'vm02,vm03' } } })
+    const untouched = [jump.logins, middle.connections]
+    expect(await failureOf(blind.remex.host('vm01').run('true'))).toMatchObject({ code: 'HOST_KEY_UNKNOWN', message: expect.stringContaining('vm02') as string })
+    expect([jump.logins, middle.connections]).toEqual(untouched)
+  })
+
   it('that does not answer behind a jump that does is told as itself', async () => {
     await using gone = await startSshServer()
     const { port } = gone
