@@ -6,6 +6,7 @@ import { readGlobals, type Globals } from './globals.ts'
 import { BROKEN_PIPE, Interruption } from './interruption.ts'
 import { isPrinted, makeProgram } from './program.ts'
 import { Sink, type OnGone } from './sink.ts'
+import { Turns } from './turns.ts'
 
 /** The exit status of everything that Remex could not do. */
 const CANNOT = 125
@@ -81,7 +82,7 @@ class CommandLine {
   async #start(command: Command, action: Action): Promise<void> {
     const { env } = this.#surroundings
     this.#globals = readGlobals(command, env)
-    const door: Door = { globals: this.#globals, stdout: this.#stdout, stderr: this.#stderr, stop: this.#stop, env, words: this.#words }
+    const door: Door = { globals: this.#globals, stdout: this.#stdout, stderr: this.#stderr, stop: this.#stop, turns: new Turns(), env, words: this.#words }
     this.#status = await action(door)
   }
 

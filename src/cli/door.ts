@@ -3,6 +3,7 @@ import type { Remex } from '../remex.ts'
 import type { Globals } from './globals.ts'
 import type { Interruption } from './interruption.ts'
 import type { Sink } from './sink.ts'
+import type { Turns } from './turns.ts'
 
 /** What a command is given besides its own arguments. */
 export interface Door {
@@ -10,6 +11,8 @@ export interface Door {
   readonly stdout: Sink
   readonly stderr: Sink
   readonly stop: Interruption
+  /** Questions on the terminal, one at a time. */
+  readonly turns: Turns
   readonly env: NodeJS.ProcessEnv
   /** The words behind `--`; undefined without a `--`. Only `run` and `script` have them. */
   readonly words: readonly string[] | undefined

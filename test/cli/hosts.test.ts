@@ -120,7 +120,7 @@ describe.skipIf(!findProgram('script'))('on a terminal', () => {
   }
 
   it('hosts trust asks for each host, and only a yes is one', async () => {
-    const { status, text } = await onTerminal(['hosts', 'trust', 'vm01,vm02'], [['key of vm01? [y/N]', 'y\n'], ['key of vm02? [y/N]', 'maybe\n']])
+    const { status, text } = await onTerminal(['hosts', 'trust', 'vm01,vm02'], [['key of vm01? [y/N]', 'y\r'], ['key of vm02? [y/N]', 'maybe\r']])
     expect(status).toBe(1)
     expect(text).toContain(`vm01 ssh-ed25519 ${fingerprintOf('vm01')} (new)`)
     expect(text).toContain('Trust this new key of vm01? [y/N]')

@@ -76,8 +76,17 @@ export class Workshop implements AsyncDisposable {
 
   /** Starts the command line on a terminal of its own, made by script(1): all it prints comes on stdout. */
   startOnTerminal(words: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-    const command = quoteWords([process.execPath, CLI, ...words])
-    return spawn('script', ['-qefc', command, '/dev/null'], { cwd: this.folder, env: this.#env({ SHELL: '/bin/sh', TERM: 'xterm', ...env }), stdio: 'pipe' })
+    return this.startTextOnTerminal(this.commandText(words), env)
+  }
+
+  /** Starts shell text on a terminal of its own. */
+  startTextOnTerminal(text: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+    return spawn('script', ['-qefc', text, '/dev/null'], { cwd: this.folder, env: this.#env({ SHELL: '/bin/sh', TERM: 'xterm', ...env }), stdio: 'pipe' })
+  }
+
+  /** The command line as shell text. */
+  commandText(words: readonly string[]): string {
+    return quoteWords([process.execPath, CLI, ...words])
   }
 
   #env(more: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
