@@ -9,6 +9,7 @@ import { remexError, type RemexError } from './core/errors.ts'
 import type { Identity } from './core/identity.ts'
 import type { Secret } from './core/secret.ts'
 import { HostTrust } from './enrol/host-trust.ts'
+import { Keys } from './enrol/keys.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
 import { HostGroup } from './fleet/group.ts'
 import { Host } from './fleet/host.ts'
@@ -21,6 +22,7 @@ import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
 import type { ConnectionInfo } from './transport/contract.ts'
 import { Partials } from './transfer/partials.ts'
+import { opensshCertificates } from './transport/openssh/host-certificate.ts'
 import { ssh2Engine } from './transport/ssh2/engine.ts'
 
 /** How to open Remex. */
@@ -43,6 +45,8 @@ export class Remex implements AsyncDisposable {
   readonly user: string
   /** Host keys: what hosts show, whom we trust. */
   readonly trust: HostTrust
+  /** The keys that open the hosts: set up, looked after, replaced. */
+  readonly keys: Keys
   /** Durable runs: what the hosts and our own notes know of them. */
   readonly runs: Runs
   readonly #pool: ConnectionPool
@@ -69,7 +73,8 @@ export class Remex implements AsyncDisposable {
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials })
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
     this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })
-    this.trust = new HostTrust({ ...shared, engine })
+    this.trust = new HostTrust({ config, dispatcher: this.#dispatcher, checkCertificate: opensshCertificates(env) })
+    this.keys = new Keys({ config, dispatcher: this.#dispatcher, trust: this.trust, generateKey: (comment) => engine.generateKey(comment), passphrases: asking, home: homedir(), clock: systemClock })
   }
 
   /** Reads the configuration. Connects to nothing. Rejects with `CONFIG_NOT_FOUND` or `CONFIG_INVALID`. */

@@ -44,6 +44,8 @@ export interface OpensshServer extends TestHost {
   log(): Promise<string>
   /** As root: another temporary user with this login shell, which the client key opens too; gone after `close`. Else undefined. */
   testUser(shell: string): Promise<TestUser | undefined>
+  /** Lets a password open the login of one of the temporary users; sshd must be told to take passwords. */
+  setPassword(login: string, password: string): Promise<void>
   /** Lets the client key open a login that this machine has already, as `root`. */
   authorize(login: string): Promise<void>
 }
@@ -99,8 +101,15 @@ async function start(plan: Plan): Promise<OpensshServer> {
   return {
     address: '127.0.0.1', port: daemon.port, pid: daemon.pid, login, hostKeys, knownHosts, knownHostsPath,
     privateKey: place.client.privateKey, privateKeyPath: place.clientKeyPath,
-    givesTerminals: process.getuid?.() === 0, log: () => daemon.log(), testUser, authorize, close, [Symbol.asyncDispose]: close,
+    givesTerminals: process.getuid?.() === 0, log: () => daemon.log(), testUser, setPassword, authorize, close, [Symbol.asyncDispose]: close,
   }
+}
+
+async function setPassword(login: string, password: string): Promise<void> {
+  if (!login.startsWith('remex-t')) throw new Error(`${login} is no temporary user`)
+  const changing = run('chpasswd', [])
+  changing.child.stdin?.end(`${login}:${password}\n`)
+  await changing
 }
 
 interface HostKeyFile extends TestHostKey {

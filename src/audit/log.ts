@@ -30,6 +30,7 @@ export type FinishFields = Pick<
   | 'kex'
   | 'cipher'
   | 'host_key'
+  | 'user_key'
   | 'stdout_bytes'
   | 'stderr_bytes'
   | 'size_bytes'

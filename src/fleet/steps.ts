@@ -22,7 +22,7 @@ export interface StepRequest<T> {
   readonly identities?: readonly Identity[] | undefined
   readonly signal?: AbortSignal | undefined
   /** What the log is told of the result besides the connection. */
-  readonly facts?: (result: T) => Pick<FinishFields, 'host_key'>
+  readonly facts?: (result: T) => Pick<FinishFields, 'host_key' | 'user_key'>
 }
 
 /** A command of a step. */

@@ -19,7 +19,7 @@ export interface IdentityRequest {
 }
 
 /** Key types in the order in which they are looked for: the first that exists is used. */
-const KEY_TYPES = ['ed25519', 'rsa', 'ecdsa']
+export const KEY_TYPES = ['ed25519', 'rsa', 'ecdsa']
 
 /**
  * The ways to log in to a host, in the order to try them: the host's own `identity_file` alone; else the first of
@@ -79,7 +79,8 @@ async function exists(path: string, vmId: string): Promise<boolean> {
   }
 }
 
-async function agentOf(env: PassphraseSource['env']): Promise<Agent | undefined> {
+/** The ssh-agent at `$SSH_AUTH_SOCK`; undefined where none is. */
+export async function agentOf(env: PassphraseSource['env']): Promise<Agent | undefined> {
   const socketPath = env.SSH_AUTH_SOCK
   if (!socketPath) return undefined
   const isSocket = await stat(socketPath).then((stats) => stats.isSocket(), () => false)

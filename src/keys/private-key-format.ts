@@ -1,4 +1,4 @@
-import { hostKeyFromBlob, parseHostKey } from '../core/host-key.ts'
+import { hostKeyFromBlob, parseHostKey, type HostKey } from '../core/host-key.ts'
 
 /** What the bytes of a key file are, as far as it shows without decrypting. */
 export type KeyInspection =
@@ -39,17 +39,28 @@ function notPrivate(text: string): KeyInspection {
   return unusable('it is not a private key in OpenSSH, PEM or PuTTY format')
 }
 
-/** Source: OpenSSH PROTOCOL.key, section 1. */
+/** The public half of a private key in OpenSSH format, encrypted or not; undefined for other formats. */
+export function publicHalf(data: Buffer): HostKey | undefined {
+  return opensshParts(data.toString('latin1'))?.key
+}
+
 function openssh(text: string): KeyInspection {
+  const parts = opensshParts(text)
+  if (!parts) return unusable('it is a damaged OpenSSH key')
+  const { cipher, key } = parts
+  const weakness = weaknessOf(key.type, key.blob)
+  return weakness === undefined ? { kind: 'private', encrypted: cipher.toString('latin1') !== 'none' } : unusable(weakness)
+}
+
+/** Source: OpenSSH PROTOCOL.key, section 1. */
+function opensshParts(text: string): { readonly cipher: Buffer; readonly key: HostKey } | undefined {
   const body = /^-----BEGIN OPENSSH PRIVATE KEY-----\s([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*$/m.exec(text)?.[1]
   const blob = Buffer.from(body ?? '', 'base64')
   const magic = 'openssh-key-v1\0'
-  if (blob.toString('latin1', 0, magic.length) !== magic) return unusable('it is a damaged OpenSSH key')
+  if (blob.toString('latin1', 0, magic.length) !== magic) return undefined
   const [cipher, , , publicBlob] = opensshHeader(blob.subarray(magic.length))
   const key = publicBlob && hostKeyFromBlob(publicBlob)
-  if (!cipher || !key) return unusable('it is a damaged OpenSSH key')
-  const weakness = weaknessOf(key.type, key.blob)
-  return weakness === undefined ? { kind: 'private', encrypted: cipher.toString('latin1') !== 'none' } : unusable(weakness)
+  return cipher && key ? { cipher, key } : undefined
 }
 
 /** Cipher name, kdf name, kdf options and the first public key; fewer where the blob ends early. */
