@@ -1,114 +1,146 @@
-import type { AuditLog } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
-import { asRemexError, remexError, type RemexError } from '../core/errors.ts'
+import { unlessAborted } from '../core/abort.ts'
+import { RemexError, remexError } from '../core/errors.ts'
 import { fingerprint, type HostKey } from '../core/host-key.ts'
-import { usableHost } from '../fleet/roster.ts'
+import type { Dispatcher } from '../fleet/dispatch.ts'
+import { readCertAuthorities } from '../keys/cert-authorities.ts'
 import { forgetHostKeys, trustHostKeys } from '../keys/enrol-host-key.ts'
-import { HostKeyStore, type HostKeyVerdict, type KnownHostKey } from '../keys/known-hosts.ts'
-import type { Engine } from '../transport/contract.ts'
+import { HostKeyStore, type KnownHostKey } from '../keys/known-hosts.ts'
+import { weakness } from '../transport/algorithms.ts'
+import type { CertificateCheck, HostCertificate } from '../transport/openssh/host-certificate.ts'
+import { certifyOffers, judgeOffers, offerWith, refuseAll, refuseOffer, type OfferedKey } from './host-key-offer.ts'
+import { rotateHostKeys, type HostKeyRotation, type RotateOptions } from './host-rotate.ts'
 
-/** What enrolment needs. */
-export interface EnrolRuntime {
+export type { ExpectedKey, OfferedKey } from './host-key-offer.ts'
+
+/** What trusting hosts needs. */
+export interface TrustRuntime {
   readonly config: Config
-  readonly engine: Engine
-  readonly audit: () => Promise<AuditLog>
-  readonly user: string
+  readonly dispatcher: Pick<Dispatcher, 'step'>
+  readonly checkCertificate: CertificateCheck
 }
 
-/** A key that a host shows, with what is known of it. Nothing is proven by its being shown. */
-export interface OfferedKey {
-  readonly key: HostKey
-  readonly fingerprint: string
-  readonly status: HostKeyVerdict['kind']
-  /** Why it must not be trusted as things are: it contradicts what is known, or is revoked. Null: nothing speaks against it. */
-  readonly refusal: RemexError | null
+/** How to ask for the keys of a host. */
+export interface OfferOptions {
+  /**
+   * A file with the certificate authorities that may vouch for the host: public keys, or `@cert-authority` lines.
+   * Default: those that the known_hosts files have for it. False: nobody is asked to vouch.
+   */
+  readonly ca?: string | false | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
-/** Which of the keys a host shows to trust. */
-export type TrustChoice = { readonly fingerprint: string } | { readonly offers: readonly OfferedKey[] }
+/** Which of the keys a host shows to trust: the one with the fingerprint, or all that are given. `offers` default: the host is asked. */
+export type TrustChoice = { readonly fingerprint: string; readonly offers?: readonly OfferedKey[] } | { readonly offers: readonly OfferedKey[] }
 
-/** Host keys of the configuration's hosts: what they show, whom we trust. */
+/** Host keys of the configuration's hosts: what they show, whom we trust. The policy decides on everything, and the log has it. */
 export class HostTrust {
-  readonly #runtime: EnrolRuntime
+  readonly #runtime: TrustRuntime
 
-  constructor(runtime: EnrolRuntime) {
+  constructor(runtime: TrustRuntime) {
     this.#runtime = runtime
   }
 
-  /** The keys that the host shows now, compared with the known_hosts files. Rejects where it cannot be reached. */
-  async offered(vmId: string): Promise<readonly OfferedKey[]> {
-    const { config, engine } = this.#runtime
-    const host = usableHost(config, vmId)
-    const store = await HostKeyStore.load(config.settings.knownHostsPaths)
-    const target = { vmId, address: host.address, port: host.port, connectTimeoutMs: config.settings.connectTimeoutMs }
-    const keys = await engine.fetchHostKeys(target)
-    const verdicts = keys.map((key) => ({ key, verdict: store.check(host.address, host.port, key) }))
-    // A host that proves a known key may show further ones; one that proves none of them is another host, perhaps.
-    const proven = verdicts.some(({ verdict }) => verdict.kind === 'trusted')
-    return verdicts.map(({ key, verdict }) => ({ key, fingerprint: fingerprint(key.blob), status: verdict.kind, refusal: refusal(host, { key, verdict, proven }) }))
+  /**
+   * The keys that the host shows now, also behind jumps, compared with `host_key` in the configuration, with the known_hosts files and
+   * with the word of certificate authorities. What an authority refuses is in the offers. Rejects where the host cannot be reached;
+   * with `USAGE` where an authority cannot be asked: for a host with `host_key`, and behind a jump.
+   */
+  async offered(vmId: string, { ca, signal }: OfferOptions = {}): Promise<readonly OfferedKey[]> {
+    const { config, dispatcher } = this.#runtime
+    return dispatcher.step(vmId, { operation: 'host_inspect', signal, facts: factsOf }, async (on) => {
+      const { host } = on
+      const store = await HostKeyStore.load(config.settings.knownHostsPaths)
+      const authorities = await authoritiesFor(host, store, ca)
+      const keys = await unlessAborted(on.offeredHostKeys(), signal, 'fetching host keys')
+      const offers = judgeOffers(host, keys, store)
+      const isSettled = typeof ca !== 'string' && offers.every(({ status }) => status === 'trusted')
+      return authorities.length === 0 || isSettled ? offers : this.#certified(host, offers, { authorities, isGiven: typeof ca === 'string', signal })
+    })
   }
 
   /**
    * Trusts keys of the host from now on, in the first known_hosts file; returns those that were new.
-   * By fingerprint, exactly that key is fetched and trusted: `HOST_KEY_CHANGED` when the host does not show it.
+   * By fingerprint, exactly that key is trusted: `HOST_KEY_CHANGED` when the host does not show it.
    * An offer that has a refusal is refused with it: forget the old key first.
    */
-  async trust(vmId: string, choice: TrustChoice): Promise<readonly HostKey[]> {
-    const host = usableHost(this.#runtime.config, vmId)
-    return this.#recorded('host_trust', host, async (path) => {
-      const offers = 'offers' in choice ? choice.offers : [await this.#offerWith(vmId, choice.fingerprint)]
-      for (const { refusal: refused } of offers) if (refused) throw refused
-      const keys = offers.map((offer) => offer.key)
-      return { keys: await trustHostKeys(path, { address: host.address, port: host.port, keys }), shown: keys }
+  async trust(vmId: string, choice: TrustChoice, signal?: AbortSignal): Promise<readonly HostKey[]> {
+    const { config, dispatcher } = this.#runtime
+    const shown = choice.offers ?? (await this.offered(vmId, { ca: false, signal }))
+    const facts = ({ offers }: Trusted): ReturnType<typeof factsOf> => factsOf(offers)
+    const { added } = await dispatcher.step(vmId, { operation: 'host_trust', signal, facts }, async ({ host: { address, port } }): Promise<Trusted> => {
+      const offers = 'fingerprint' in choice ? [offerWith(vmId, shown, choice.fingerprint)] : shown
+      for (const offer of offers) refuseOffer(vmId, offer)
+      const keys = offers.map(({ key }) => key)
+      const authorities = offers.flatMap(({ authority }) => authority ?? [])
+      return { offers, added: await trustHostKeys(config.settings.knownHostsPaths[0] ?? '', { address, port, keys, authorities }) }
     })
+    return added
   }
 
   /** Forgets all keys of the host in all known_hosts files; returns what was removed. */
-  async forget(vmId: string): Promise<readonly KnownHostKey[]> {
-    const host = usableHost(this.#runtime.config, vmId)
-    const { knownHostsPaths } = this.#runtime.config.settings
-    return this.#recorded('host_forget', host, async () => {
-      const removed = await forgetHostKeys(knownHostsPaths, { address: host.address, port: host.port })
-      return { keys: removed, shown: removed.map(({ key }) => key) }
-    })
+  async forget(vmId: string, signal?: AbortSignal): Promise<readonly KnownHostKey[]> {
+    const { config, dispatcher } = this.#runtime
+    return dispatcher.step(vmId, { operation: 'host_forget', signal, facts: (removed) => ({ host_key: removed.map(({ key }) => fingerprint(key.blob)).join(' ') }) }, ({ host }) =>
+      forgetHostKeys(config.settings.knownHostsPaths, { address: host.address, port: host.port }))
   }
 
-  async #offerWith(vmId: string, wanted: string): Promise<OfferedKey> {
-    const offered = await this.offered(vmId)
-    const found = offered.find((offer) => offer.fingerprint === wanted)
-    if (found) return found
-    const shown = offered.map((offer) => `${offer.key.type} ${offer.fingerprint}`).join(', ')
-    throw remexError('HOST_KEY_CHANGED', `${vmId} does not show a key with the fingerprint ${wanted}; it shows ${shown || 'none'}`, { vmId, hint: 'Nothing was trusted. Get the fingerprint from the host itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' })
+  /** Exchanges the known keys of the host for those that it proves to have now, over a connection that it authenticated by a known one. Rejects as connecting does. */
+  rotate(vmId: string, options: RotateOptions = {}): Promise<HostKeyRotation> {
+    return rotateHostKeys(this.#runtime, vmId, options)
   }
 
-  async #recorded<T>(event: string, host: HostConfig, work: (path: string) => Promise<{ keys: T; shown: readonly HostKey[] }>): Promise<T> {
-    const { config, user } = this.#runtime
-    const audit = await this.#runtime.audit()
-    const who = { user_id: user, vm_id: host.id, address: host.address, login: host.login, operation: event }
-    const entry = await audit.begin(who)
+  async #certified(host: HostConfig, offers: readonly OfferedKey[], { authorities, isGiven, signal }: Vouching): Promise<readonly OfferedKey[]> {
+    const { id: vmId, address, port, login } = host
+    const { connectTimeoutMs } = this.#runtime.config.settings
+    let certificate: HostCertificate
     try {
-      const { keys, shown } = await work(config.settings.knownHostsPaths[0] ?? '')
-      await audit.finish(entry, { status: 'success', host_key: shown.map((key) => fingerprint(key.blob)).join(' ') })
-      return keys
+      certificate = await this.#runtime.checkCertificate({ vmId, address, port, login, connectTimeoutMs, authorities }, signal)
     } catch (error) {
-      await audit.finish(entry, { status: 'error', error_code: asRemexError(error).code })
+      // What it shows is still worth seeing; what could not be asked at all is no word against it.
+      if (error instanceof RemexError && error.code === 'HOST_KEY_UNKNOWN') return refuseAll(offers, error)
       throw error
     }
+    return certifyOffers(vmId, offers, { ...certificate, authority: isGiven ? certificate.authority : null })
   }
 }
 
-interface Shown {
-  readonly key: HostKey
-  readonly verdict: HostKeyVerdict
-  readonly proven: boolean
+interface Trusted {
+  readonly offers: readonly OfferedKey[]
+  readonly added: readonly HostKey[]
 }
 
-function refusal({ id: vmId }: HostConfig, { key, verdict, proven }: Shown): RemexError | null {
-  const shown = `${vmId} shows ${key.type} ${fingerprint(key.blob)}`
-  if (verdict.kind === 'revoked') return remexError('HOST_KEY_REVOKED', `${shown}, which ${verdict.file}:${verdict.line} marks as @revoked`, { vmId })
-  if (verdict.kind !== 'changed') return null
-  const against = proven ? verdict.known.filter((old) => old.type === key.type) : verdict.known
-  if (against.length === 0) return null
-  const known = against.map((old) => `${old.type} ${old.fingerprint} (${old.file}:${old.line})`).join(', ')
-  return remexError('HOST_KEY_CHANGED', `${shown}, but known is ${known}`, { vmId, hint: `Find out why before anything else. If the change is meant: remex hosts forget ${vmId}, then remex hosts trust ${vmId}` })
+interface Vouching {
+  readonly authorities: readonly HostKey[]
+  /** Whether they are given with the call; else the known_hosts files have them. */
+  readonly isGiven: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+function factsOf(offers: readonly OfferedKey[]): { readonly host_key: string } {
+  return { host_key: offers.map((offer) => offer.fingerprint).join(' ') }
+}
+
+/** Who may vouch for the host; nobody is needed where the configuration has its key. */
+async function authoritiesFor(host: HostConfig, store: HostKeyStore, ca: OfferOptions['ca']): Promise<readonly HostKey[]> {
+  const { id: vmId } = host
+  if (ca === false || (ca === undefined && host.hostKeys.length > 0)) return []
+  if (host.hostKeys.length > 0) throw remexError('USAGE', `${vmId} has its key in the configuration (host_key), so no certificate authority is asked`, { vmId, hint: 'Leave --ca away for it, or take host_key out of the configuration.' })
+  const found = ca === undefined ? store.certAuthorities(host).map(({ key }) => key) : await readCertAuthorities(ca, host)
+  if (found.length === 0) return []
+  if (host.jump !== undefined) {
+    throw remexError('USAGE', `${vmId} is behind a jump, where its host certificate cannot be verified`, { vmId, hint: `Compare the fingerprint yourself: remex hosts trust ${vmId} --fingerprint SHA256:…` })
+  }
+  return soundOnes(host, store, found)
+}
+
+function soundOnes(host: HostConfig, store: HostKeyStore, authorities: readonly HostKey[]): readonly HostKey[] {
+  const { id: vmId } = host
+  const weak = authorities.find((key) => key.type === 'ssh-rsa' && weakness(key.blob) !== undefined)
+  if (weak) throw remexError('KEY_UNUSABLE', `the certificate authority ${fingerprint(weak.blob)} for ${vmId} is too weak: ${weakness(weak.blob) ?? ''}`, { vmId, hint: 'Nothing was trusted. The authority needs a new key.' })
+  const sound = authorities.filter((key) => !store.revoked(host, key))
+  const [revoked] = authorities
+  if (sound.length > 0 || !revoked) return sound
+  const place = store.revoked(host, revoked)
+  throw remexError('HOST_KEY_REVOKED', `the certificate authority ${revoked.type} ${fingerprint(revoked.blob)} for ${vmId} is marked as @revoked${place ? ` by ${place.file}:${place.line}` : ''}`, { vmId, hint: 'Nothing was trusted. The host needs a certificate by another authority.' })
 }

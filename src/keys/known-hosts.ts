@@ -87,7 +87,7 @@ export class HostKeyStore {
     if (same) return { kind: 'trusted', ...placeOf(same) }
     // What is known of port 22 only is another server's key, perhaps: it can vouch for this one, not speak against it.
     const others = this.named(host)
-    if (others.length === 0) return { kind: 'unknown', certAuthorities: this.#marked('cert-authority', lookupName(host)).map(placeOf) }
+    if (others.length === 0) return { kind: 'unknown', certAuthorities: this.certAuthorities(host).map(placeOf) }
     const sameTypeFirst = [...others.filter(isOfType(key.type, true)), ...others.filter(isOfType(key.type, false))]
     return { kind: 'changed', known: sameTypeFirst.map(fingerprintOf) }
   }
@@ -108,6 +108,11 @@ export class HostKeyStore {
   known(host: HostAddress): readonly KnownHostKey[] {
     const named = this.named(host)
     return named.length > 0 ? named : this.#marked('none', plainName(host))
+  }
+
+  /** The keys of the certificate authorities that may vouch for the host, in the order of the files. */
+  certAuthorities(host: HostAddress): readonly KnownHostKey[] {
+    return this.#marked('cert-authority', lookupName(host))
   }
 
   /** The line that revokes `key` for the host; undefined where there is none. */
