@@ -30,7 +30,7 @@ export async function forgetHosts(door: Door, targets: string, { yes }: ForgetFl
 
 async function forgetOne(door: Door, remex: Remex, vmId: string): Promise<number> {
   try {
-    const removed = await remex.trust.forget(vmId)
+    const removed = await remex.trust.forget(vmId, door.stop.signal)
     const keys = removed.map(({ key, file, line }) => ({ type: key.type, fingerprint: fingerprint(key.blob), file, line }))
     if (door.globals.json) await printJson(door, { vm_id: vmId, success: true, keys, error: null })
     else for (const { type, fingerprint: text, file, line } of keys) await door.stdout.line(printable(`${vmId}: forgot ${type} ${text} (${file}:${line})`))
