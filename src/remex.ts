@@ -8,6 +8,8 @@ import { systemClock } from './core/clock.ts'
 import { remexError, type RemexError } from './core/errors.ts'
 import type { Identity } from './core/identity.ts'
 import type { Secret } from './core/secret.ts'
+import type { DoctorOptions, DoctorRuntime } from './enrol/doctor/doctor.ts'
+import type { Finding } from './enrol/doctor/finding.ts'
 import { HostTrust } from './enrol/host-trust.ts'
 import { Keys } from './enrol/keys.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
@@ -52,6 +54,7 @@ export class Remex implements AsyncDisposable {
   readonly #pool: ConnectionPool
   readonly #dispatcher: Dispatcher
   readonly #audit: () => Promise<AuditLog>
+  readonly #doctor: DoctorRuntime
   #opened: Promise<AuditLog> | undefined
   #closed = false
 
@@ -71,6 +74,7 @@ export class Remex implements AsyncDisposable {
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials })
+    this.#doctor = { config, dispatcher: this.#dispatcher, clock: systemClock, env }
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
     this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })
     this.trust = new HostTrust({ config, dispatcher: this.#dispatcher, checkCertificate: opensshCertificates(env) })
@@ -101,6 +105,15 @@ export class Remex implements AsyncDisposable {
   /** Connects to a host and authenticates, and does nothing else. Rejects with why not. */
   check(id: string, signal?: AbortSignal): Promise<ConnectionInfo> {
     return this.#dispatcher.check(id, signal)
+  }
+
+  /**
+   * Looks at this machine and at hosts, and gives what every check came to, those of a host together; changes nothing. `targets` undefined: all
+   * that may be used. Throws `USAGE`, `HOST_UNKNOWN` or `HOST_NOT_ALLOWED` for targets that are wrong, and `CANCELLED`; never for a host.
+   */
+  async *doctor(targets?: string | readonly string[], options: DoctorOptions = {}): AsyncGenerator<Finding, void> {
+    const { examine } = await import('./enrol/doctor/doctor.ts')
+    yield* examine(this.#doctor, targets, options)
   }
 
   /**
