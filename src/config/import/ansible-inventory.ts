@@ -91,9 +91,10 @@ export class Inventory {
     const known = this.#depths.get(group)
     if (known !== undefined) return known
     if (below.has(group)) throw inventoryInvalid(this.label, `the group ${group.name} is a child of itself`)
-    if (below.size >= DEEPEST) throw inventoryInvalid(this.label, `groups are nested more than ${DEEPEST} deep`)
     below.add(group)
-    const depth = [...group.parents].reduce((deepest, parent) => Math.max(deepest, this.#depth(parent, below) + 1), 0)
+    // Before it is known how far it is up, the way that was gone bounds it.
+    const depth = below.size > DEEPEST ? below.size : [...group.parents].reduce((deepest, parent) => Math.max(deepest, this.#depth(parent, below) + 1), 0)
+    if (depth > DEEPEST) throw inventoryInvalid(this.label, `groups are nested more than ${DEEPEST} deep`)
     below.delete(group)
     this.#depths.set(group, depth)
     return depth

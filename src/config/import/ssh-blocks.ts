@@ -43,9 +43,8 @@ const MOST_LINES = 500_000
 /** Settings that have a meaning for us. */
 const WANTED = /^(?:HostName|Port|User|IdentityFile|ProxyJump|ProxyCommand|HostKeyAlias)$/i
 
-/** The library takes a "#" within a word for a comment, and ssh does not: it is kept out of its sight. */
-const WITHIN_WORD = /(?<=\S)#/g
-const STAND_IN = '\uE000'
+/** The library takes a "#" within a word for a comment, and a second "=" for a space, and ssh does not: they are kept out of its sight. */
+const STAND_INS = { '#': '\uE000', '=': '\uE001' } as const
 
 interface Reading extends Includes {
   readonly notices: Notices
@@ -101,16 +100,23 @@ function readLine(line: string, place: string): Directive | undefined {
   const text = line.trim()
   if (text === '' || text.startsWith('#')) return undefined
   try {
-    const [read] = parse(text.replaceAll(WITHIN_WORD, STAND_IN))
-    return read?.type === LineType.DIRECTIVE && read.param !== '' ? withHashes(read) : undefined
+    const [read] = parse(withStandIns(text))
+    return read?.type === LineType.DIRECTIVE && read.param !== '' ? withoutStandIns(read) : undefined
   } catch (error) {
     // The parser's own words show text of the file. It fails on an open quote, and on a Host without a name.
     throw invalid(place, 'not a line of ssh_config: an open quote, or nothing behind the keyword', error)
   }
 }
 
-function withHashes(directive: Directive): Directive {
-  const back = (text: string): string => text.replaceAll(STAND_IN, '#')
+function withStandIns(line: string): string {
+  const [, keyword = '', rest = ''] = /^([^\s=]+\s*=?)(.*)$/s.exec(line) ?? []
+  const hidden = rest.replaceAll(/(?<=\S)#/g, STAND_INS['#'])
+  // The criteria of a Match may be written with "=".
+  return keyword + (/^match\b/i.test(keyword) ? hidden : hidden.replaceAll('=', STAND_INS['=']))
+}
+
+function withoutStandIns(directive: Directive): Directive {
+  const back = (text: string): string => text.replaceAll(STAND_INS['#'], '#').replaceAll(STAND_INS['='], '=')
   const { value } = directive
   return { ...directive, value: typeof value === 'string' ? back(value) : value.map((word) => ({ ...word, val: back(word.val) })) }
 }

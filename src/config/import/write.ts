@@ -1,4 +1,4 @@
-import { stringify } from 'yaml'
+import { Document, isSeq } from 'yaml'
 import { printable } from '../../core/printable.ts'
 import { checkConfig } from '../check.ts'
 import { parseYaml } from '../document.ts'
@@ -24,7 +24,10 @@ export function configText(template: string, entries: readonly Entry[], source: 
 /** Ends with an empty line. */
 function entryText({ id, vm, disabled }: Entry): string {
   // Quoted, `on` and `no` stay text for whoever reads the file by YAML 1.1.
-  const yaml = stringify({ [id]: vm }, { compat: 'yaml-1.1', lineWidth: 0, indent: 2, aliasDuplicateObjects: false, flowCollectionPadding: false })
+  const document = new Document({ [id]: vm }, { compat: 'yaml-1.1', aliasDuplicateObjects: false })
+  const groups = document.getIn([id, 'groups'])
+  if (isSeq(groups)) groups.flow = true
+  const yaml = document.toString({ lineWidth: 0, flowCollectionPadding: false })
   const comment = disabled === undefined ? '' : `  # Not enabled: ${printable(disabled)}\n`
   return comment + yaml.replace(/^(?=.)/gm, '  ')
 }
