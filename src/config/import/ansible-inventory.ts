@@ -64,8 +64,10 @@ export class Inventory {
     const found = new Set(host.groups)
     // A set that grows while it is read is read to its end.
     for (const group of found) for (const parent of group.parents) found.add(parent)
-    const sorted = [...found].filter(({ name }) => name !== 'all').map((group) => ({ group, rank: [this.#depth(group), priority(group)] as const }))
-    return sorted.sort((one, other) => one.rank[0] - other.rank[0] || one.rank[1] - other.rank[1] || (one.group.name < other.group.name ? -1 : 1)).map(({ group }) => group)
+    const named = [...found].filter(({ name }) => name !== 'all' && name !== 'ungrouped')
+    if (named.length === 0) return [this.group('ungrouped')]
+    const ranked = named.map((group) => ({ group, depth: this.#depth(group), priority: priority(group) }))
+    return ranked.sort((one, other) => one.depth - other.depth || one.priority - other.priority || (one.group.name < other.group.name ? -1 : 1)).map(({ group }) => group)
   }
 
   /** What counts for the host: what stands in files beside the inventory before the inventory, and hosts before groups. */
@@ -86,14 +88,14 @@ export class Inventory {
     for (const group of this.groups.values()) this.#depth(group)
   }
 
-  /** The longest way from the top. */
+  /** The longest way from the top. Below `all` is every group, whether it says so or not. */
   #depth(group: InventoryGroup, below = new Set<InventoryGroup>()): number {
     const known = this.#depths.get(group)
     if (known !== undefined) return known
     if (below.has(group)) throw inventoryInvalid(this.label, `the group ${group.name} is a child of itself`)
     below.add(group)
     // Before it is known how far it is up, the way that was gone bounds it.
-    const depth = below.size > DEEPEST ? below.size : [...group.parents].reduce((deepest, parent) => Math.max(deepest, this.#depth(parent, below) + 1), 0)
+    const depth = below.size > DEEPEST ? below.size : [...group.parents].filter(({ name }) => name !== 'all').reduce((deepest, parent) => Math.max(deepest, this.#depth(parent, below) + 1), 0)
     if (depth > DEEPEST) throw inventoryInvalid(this.label, `groups are nested more than ${DEEPEST} deep`)
     below.delete(group)
     this.#depths.set(group, depth)

@@ -22,7 +22,8 @@ export interface Block {
 
 /** A configuration of ssh with everything that it includes. */
 export interface SshBlocks {
-  readonly blocks: readonly Block[]
+  /** Those that may be meant for the host `name`, in order: all but those under other names. */
+  readonly blocksFor: (name: string) => readonly Block[]
   /** Each name that stands behind Host as it is. */
   readonly aliases: ReadonlySet<string>
 }
@@ -68,7 +69,19 @@ interface Under {
 export async function readBlocks(file: SourceFile, includes: Includes, notices: Notices): Promise<SshBlocks> {
   const reading: Reading = { ...includes, notices, blocks: [], aliases: new Set(), files: 0, lines: 0 }
   await readFileUnder(file, { conditions: [], depth: 0 }, reading)
-  return { blocks: reading.blocks, aliases: reading.aliases }
+  return { blocksFor: indexed(reading.blocks), aliases: reading.aliases }
+}
+
+/** Most blocks are under plain names: to ask each of them for each host would take the square of their number. */
+function indexed(blocks: readonly Block[]): SshBlocks['blocksFor'] {
+  const always: number[] = []
+  const byName = new Map<string, number[]>()
+  for (const [index, { conditions }] of blocks.entries()) {
+    const plain = conditions.find((condition) => condition.kind === 'name' && condition.patterns.wild.length === 0)
+    if (plain?.kind !== 'name') always.push(index)
+    else for (const name of plain.patterns.names) listAt(byName, name).push(index)
+  }
+  return (name) => [...always, ...(byName.get(name) ?? [])].sort((one, other) => one - other).flatMap((index) => blocks[index] ?? [])
 }
 
 async function readFileUnder({ path, text }: SourceFile, under: Under, reading: Reading): Promise<void> {
@@ -93,6 +106,12 @@ function newBlock(reading: Reading, conditions: readonly Condition[]): Reading['
   const block = { conditions, lines: [] }
   reading.blocks.push(block)
   return block
+}
+
+function listAt(lists: Map<string, number[]>, name: string): number[] {
+  const list = lists.get(name) ?? []
+  lists.set(name, list)
+  return list
 }
 
 /** Undefined for a comment or an empty line. */

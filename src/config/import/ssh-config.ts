@@ -70,11 +70,11 @@ const portOf = (text: string | undefined): number | string | undefined => (text 
  * Which lines are meant is decided here, and the library computes their values. Its own choice of lines would run programs
  * (Match exec, and nslookup for CanonicalizeHostname), and its patterns are not quite those of ssh.
  */
-function valuesOf(name: string, { blocks }: SshBlocks): SshValues {
+function valuesOf(name: string, { blocksFor }: SshBlocks): SshValues {
   const lines: Directive[] = []
   let hostName: string | undefined
   let proxy: string | undefined
-  for (const block of blocks) {
+  for (const block of blocksFor(name)) {
     if (!block.conditions.every((condition) => holds(condition, name, hostName ?? name))) continue
     for (const line of block.lines) {
       const keyword = line.param.toLowerCase()
@@ -85,7 +85,7 @@ function valuesOf(name: string, { blocks }: SshBlocks): SshValues {
     }
   }
   const config = new SSHConfig()
-  config.push(...lines)
+  for (const line of lines) config.push(line)
   return named(config.compute(name, { ignoreCase: true, matchExec: false }), hostName ?? name)
 }
 
