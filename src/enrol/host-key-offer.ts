@@ -49,6 +49,12 @@ export function offerWith(vmId: string, offers: readonly OfferedKey[], wanted: s
   throw remexError('HOST_KEY_CHANGED', `${vmId} does not show a key with the fingerprint ${wanted}; it shows ${listed(offers)}`, { vmId, hint: 'Nothing was trusted. Get the fingerprint from the host itself: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' })
 }
 
+/** The offers without those that somebody who vouches for the host does not vouch for; all, where nothing else is left. */
+export function meantOnes(offers: readonly OfferedKey[]): readonly OfferedKey[] {
+  const meant = offers.filter(({ status }) => status !== 'not_pinned' && status !== 'not_certified')
+  return meant.length === 0 ? offers : meant
+}
+
 /** Throws where the key must not be trusted, with why. */
 export function refuseOffer(vmId: string, { key, fingerprint: text, status, refusal }: OfferedKey): void {
   if (refusal) throw refusal

@@ -8,7 +8,7 @@ import { forgetHostKeys, trustHostKeys } from '../keys/enrol-host-key.ts'
 import { HostKeyStore, type KnownHostKey } from '../keys/known-hosts.ts'
 import { weakness } from '../transport/algorithms.ts'
 import type { CertificateCheck, HostCertificate } from '../transport/openssh/host-certificate.ts'
-import { certifyOffers, judgeOffers, offerWith, refuseAll, refuseOffer, type OfferedKey } from './host-key-offer.ts'
+import { certifyOffers, judgeOffers, meantOnes, offerWith, refuseAll, refuseOffer, type OfferedKey } from './host-key-offer.ts'
 import { rotateHostKeys, type HostKeyRotation, type RotateOptions } from './host-rotate.ts'
 
 export type { ExpectedKey, OfferedKey } from './host-key-offer.ts'
@@ -62,14 +62,15 @@ export class HostTrust {
   /**
    * Trusts keys of the host from now on, in the first known_hosts file; returns those that were new.
    * By fingerprint, exactly that key is trusted: `HOST_KEY_CHANGED` when the host does not show it.
-   * An offer that has a refusal is refused with it: forget the old key first.
+   * An offer that has a refusal is refused with it: forget the old key first. Where one key is vouched for, those beside it that are
+   * not are left out.
    */
   async trust(vmId: string, choice: TrustChoice, signal?: AbortSignal): Promise<readonly HostKey[]> {
     const { config, dispatcher } = this.#runtime
     const shown = choice.offers ?? (await this.offered(vmId, { ca: false, signal }))
     const facts = ({ offers }: Trusted): ReturnType<typeof factsOf> => factsOf(offers)
     const { added } = await dispatcher.step(vmId, { operation: 'host_trust', signal, facts }, async ({ host: { address, port } }): Promise<Trusted> => {
-      const offers = 'fingerprint' in choice ? [offerWith(vmId, shown, choice.fingerprint)] : shown
+      const offers = 'fingerprint' in choice ? [offerWith(vmId, shown, choice.fingerprint)] : meantOnes(shown)
       for (const offer of offers) refuseOffer(vmId, offer)
       const keys = offers.map(({ key }) => key)
       const authorities = offers.flatMap(({ authority }) => authority ?? [])

@@ -79,7 +79,7 @@ interface Watch {
   readonly signal: AbortSignal | undefined
 }
 
-/** What ssh says; it is ended as soon as that is clear, which is before it would log in. */
+/** What ssh says; it is ended as soon as that is clear. It has nothing to log in with, should it get so far. */
 async function verdictOf(child: ChildProcess, { question, file, signal }: Watch): Promise<CertificateVerdict> {
   const { vmId, connectTimeoutMs } = question
   let text = ''
