@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, type TestContext } from 'vitest'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { knownHostsFor, publicHostKey } from '../../testkit/ssh-server.ts'
 import { findProgram } from '../../testkit/daemon.ts'
 import { until } from '../../testkit/until.ts'
+import { HostKeyPlace, nameOf, type KeyFile } from '../enrol/host-key-place.ts'
 import { buildCommandLine, ended, Workshop } from './workshop.ts'
 
 let shop: Workshop
@@ -96,7 +97,29 @@ describe('hosts trust without a terminal', () => {
     expect(await readFile(shop.path('known_hosts'), 'utf8')).toBe(text)
   })
 
+  it('shows old and new keys below each other, and with --json what was offered', async () => {
+    const old = publicHostKey(makeKeyPair().privateKey)
+    await writeFile(shop.path('known_hosts'), knownHostsFor({ host: '127.0.0.1', port: shop.server('vm01').port }, [old]))
+    const { stdout } = await shop.call(['hosts', 'trust', 'vm01', '--yes'])
+    expect(stdout).toBe(`vm01 ssh-ed25519 ${fingerprintOf('vm01')} (changed)\nvm01 ssh-ed25519 ${old.fingerprint} (known until now, ${shop.path('known_hosts')}:1)\n`)
+    const { rows } = await shop.call(['hosts', 'trust', 'vm01', '--yes', '--json'])
+    const error = expect.objectContaining({ code: 'HOST_KEY_CHANGED' }) as object
+    expect(rows).toEqual([{ vm_id: 'vm01', success: false, keys: [], offered: [{ type: 'ssh-ed25519', fingerprint: fingerprintOf('vm01'), status: 'changed' }], error }])
+  })
+
+  it('asks nothing where the configuration has the key', async () => {
+    await using pinned = await Workshop.with(['vm01'], { trusted: false })
+    const { fingerprint: key, blob } = pinned.server('vm01').hostKeys[0] ?? { fingerprint: '', blob: Buffer.alloc(0) }
+    const text = await readFile(pinned.path('config.yml'), 'utf8')
+    await writeFile(pinned.path('config.yml'), text.replace('"ip":', `"host_key":"ssh-ed25519 ${blob.toString('base64')}","ip":`))
+    const { status, stdout } = await pinned.call(['hosts', 'trust', 'vm01'])
+    expect(stdout).toBe(`vm01 ssh-ed25519 ${key} (pinned)\nvm01: trusted from now on (1 new key)\n`)
+    expect(status).toBe(0)
+    expect(await readFile(pinned.path('known_hosts'), 'utf8')).toBe(pinned.server('vm01').knownHosts)
+  })
+
   it.each([
+    ['a fingerprint and an authority at once', ['vm01', '--ca', 'ca.pub', '--fingerprint', 'SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDYOBXaYvJkPEhJZ1E']],
     ['a fingerprint that is none', ['vm01', '--fingerprint', 'SHA256:short']],
     ['a fingerprint for several hosts', ['vm01,vm02', '--fingerprint', 'SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDYOBXaYvJkPEhJZ1E']],
   ])('refuses %s', async (_, words) => {
@@ -157,5 +180,49 @@ describe('hosts forget', () => {
     expect(stdout).toContain(`vm01: forgot ssh-ed25519 ${fingerprintOf('vm01')}`)
     expect(await readFile(shop.path('known_hosts'), 'utf8')).toBe(shop.server('vm02').knownHosts)
     expect((await shop.call(['hosts', 'forget', 'vm01', '--yes'])).stdout).toBe('vm01: no key was known\n')
+  })
+})
+
+describe.skipIf(!findProgram('sshd') || !findProgram('ssh-keygen'))('with certificates and several keys', () => {
+  /** An sshd behind vm01, with a signed ed25519 key and an ecdsa key. */
+  async function furnished(context: TestContext): Promise<{ place: HostKeyPlace; keys: readonly [KeyFile, KeyFile]; ca: KeyFile; line: (key: KeyFile) => string }> {
+    const place = await HostKeyPlace.make()
+    onTestFinished(() => place[Symbol.asyncDispose]())
+    const [ca, first, second] = [await place.key('ca'), await place.key('first'), await place.key('second', 'ecdsa')]
+    const server = await place.server(context, [first, second], [await place.sign(ca, first)])
+    await writeFile(shop.path('keys', 'id_ed25519_vm01'), server.privateKey, { mode: 0o600 })
+    const config = JSON.parse(await readFile(shop.path('config.yml'), 'utf8')) as { vms: Record<string, object> }
+    config.vms['vm01'] = { ip: server.address, ssh_port: server.port, ssh_user: server.login }
+    await writeFile(shop.path('config.yml'), JSON.stringify(config))
+    return { place, keys: [first, second], ca, line: (key) => `${nameOf(server)} ${key.line}\n` }
+  }
+
+  it.skipIf(!findProgram('ssh'))('hosts trust --ca trusts what the authority signed, without asking', async (context) => {
+    const { ca, keys: [first, second], line } = await furnished(context)
+    const { status, stdout } = await shop.call(['hosts', 'trust', 'vm01', '--ca', `${ca.path}.pub`])
+    expect(status).toBe(0)
+    expect(stdout).toBe(`vm01 ssh-ed25519         ${first.fingerprint} (certified)\nvm01 ecdsa-sha2-nistp256 ${second.fingerprint} (not certified)\nvm01: trusted from now on (1 new key)\n`)
+    expect(await readFile(shop.path('known_hosts'), 'utf8')).toBe(`@cert-authority ${line(ca)}${line(first)}`)
+  })
+
+  it('hosts rotate shows what it would change, changes it, and then has nothing to do', async (context) => {
+    const { place, keys: [first, second], line } = await furnished(context)
+    const gone = await place.key('gone', 'rsa')
+    await writeFile(shop.path('known_hosts'), line(gone) + line(first))
+    const dry = await shop.call(['hosts', 'rotate', 'vm01', '--dry-run'])
+    expect(dry.stdout).toBe(`vm01: would add ecdsa-sha2-nistp256 ${second.fingerprint}\nvm01: would remove ssh-rsa ${gone.fingerprint} (${shop.path('known_hosts')}:1)\nvm01: would keep ssh-ed25519 ${first.fingerprint}\n`)
+    const { rows, status } = await shop.call(['hosts', 'rotate', 'vm01', '--json'])
+    const row = ({ key: { type }, fingerprint }: KeyFile): object => ({ type, fingerprint })
+    expect(rows).toEqual([{ vm_id: 'vm01', success: true, added: [row(second)], removed: [{ ...row(gone), file: shop.path('known_hosts'), line: 1 }], kept: [row(first)], host_key: null, error: null }])
+    expect(status).toBe(0)
+    expect(await readFile(shop.path('known_hosts'), 'utf8')).toBe(line(first) + line(second))
+    expect((await shop.call(['hosts', 'rotate', 'vm01'])).stdout).toBe('vm01: nothing to do, its 2 keys are known\n')
+  })
+
+  it('hosts rotate refuses a host that is not trusted', async (context) => {
+    await furnished(context)
+    const { status, rows } = await shop.call(['hosts', 'rotate', 'vm01', '--json'])
+    expect(status).toBe(125)
+    expect(rows).toEqual([{ vm_id: 'vm01', success: false, added: [], removed: [], kept: [], host_key: null, error: expect.objectContaining({ code: 'HOST_KEY_UNKNOWN' }) as object }])
   })
 })
