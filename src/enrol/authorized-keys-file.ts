@@ -76,7 +76,7 @@ function writeScript(state: string, text: string, changed: boolean): string {
   const mend = `mend() { if [ -e "$1" ]; then case $(ls -Lld "$1") in ?????w*|????????w*) s=$(ls -Lld "$1"); chmod go-w "$1" && echo "$2 (\${s%% *})";; esac; fi; }; `
   const modes = `${mend}mend . '~'; mend .ssh '~/.ssh'; mend "$f" '~/.ssh/authorized_keys'; `
   if (!changed) return `${LOCATE}${modes}exit 0`
-  const lock = `l=.ssh/.remex-lock; n=0; until mkdir "$l" 2>/dev/null; do [ -d "$l" ] || { mkdir "$l"; exit ${NOT_WRITABLE}; }; [ -z "$(find "$l" -prune -mmin +1)" ] || rmdir "$l"; n=$((n+1)); [ "$n" -lt 45 ] || exit ${LOCKED}; sleep 1; done; `
+  const lock = `l=.ssh/.remex-lock; n=0; until m=$(LC_ALL=C mkdir "$l" 2>&1); do case $m in *'File exists'*) ;; *) echo "$m" >&2; exit ${NOT_WRITABLE};; esac; [ -z "$(find "$l" -prune -mmin +1 2>/dev/null)" ] || rmdir "$l" 2>/dev/null; n=$((n+1)); [ "$n" -lt 400 ] || exit ${LOCKED}; sleep 0.1 2>/dev/null || { n=$((n+9)); sleep 1; }; done; `
   const unlock = `t=; trap 'rm -f "$t"; rmdir "$l"' EXIT; trap 'exit 130' HUP INT TERM; `
   const compare = `if [ -e "$f" ]; then s=$(cksum <"$f"); else s=absent; fi; [ "$s" = ${quoteWord(state)} ] || exit ${CHANGED}; `
   const beside = `d=$(dirname "$f"); t=$(mktemp "$d/.remex-XXXXXX") || exit ${NOT_WRITABLE}; if [ -e "$f" ]; then cp -p "$f" "$t" || exit ${NOT_WRITABLE}; chmod u+w "$t"; fi; `
