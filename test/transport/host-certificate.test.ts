@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readTranscript } from '../../src/transport/openssh/certificate-transcript.ts'
 import { opensshCertificates, type CertificateQuestion } from '../../src/transport/openssh/host-certificate.ts'
@@ -29,6 +30,11 @@ describe('what ssh says of a host certificate', () => {
     ['is a failure where it is nothing at all', [], { kind: 'failed', said: '' }],
   ])('%s', (_, lines, verdict) => {
     expect(readTranscript(lines.map((line) => `${line}\r\n`).join(''), FILE)).toMatchObject(verdict)
+  })
+
+  it('is never valid by anything that a server can make ssh print, for it cannot name the file', () => {
+    const line = fc.oneof(fc.constantFrom(certificate(SHOWN), MATCHES, DONE, 'debug1: Found CA key in ca-0:1', 'debug1: Found CA key in :1'), fc.string())
+    fc.assert(fc.property(fc.array(line), (lines) => readTranscript(`${lines.join('\n')}\n`, FILE).kind !== 'valid'))
   })
 
   it('is not judged by a line that has not come to its end', () => {
