@@ -79,7 +79,7 @@ export function judgeClock(date: string | undefined, { fromMs, toMs }: Asked): J
   const mostMs = Number(date) * 1000 + 1000 - fromMs
   const isAhead = leastMs > 0
   const offMs = isAhead ? leastMs : Math.max(0, -mostMs)
-  if (offMs <= NOTICEABLE_MS) return ok('clock', `as that of this machine, as far as ${showSeconds(Math.max(Math.abs(leastMs), Math.abs(mostMs)))} can tell`)
+  if (offMs <= NOTICEABLE_MS) return ok('clock', `no more than ${showSeconds(Math.max(Math.abs(leastMs), Math.abs(mostMs)))} from that of this machine`)
   const message = `at least ${showSeconds(offMs)} ${isAhead ? 'ahead of' : 'behind'} the clock of this machine`
   const hint = 'Set the clock that is wrong: timedatectl set-ntp true'
   return offMs > TOO_MUCH_MS ? failed('clock', message, hint) : warning('clock', message, hint)
