@@ -80,13 +80,14 @@ const looksLikeAddress = (jump: string): boolean => /[@:.]/.test(jump)
 /** The hosts from `start` along their jumps, from the near end; ends with one that was there before where they go in a circle. */
 function wayOf(start: string, vms: RawVms): string[] {
   const way = [start]
+  const seen = new Set(way)
   // Of several hops the last has the others before it; its own jump counts only where it is the only one.
   for (let rest = hopsOf(start, vms); ;) {
     const next = rest.at(-1)
     if (next === undefined || !Object.hasOwn(vms, next)) return way
-    const isSeen = way.includes(next)
     way.push(next)
-    if (isSeen) return way
+    if (seen.has(next)) return way
+    seen.add(next)
     rest = rest.length > 1 ? rest.slice(0, -1) : hopsOf(next, vms)
   }
 }

@@ -74,7 +74,7 @@ function passwordOffers(username: string, { secret }: Password): Offer[] {
 /** The password goes to the first question that hides its answer, once: a second one is not about it, or says that it was wrong. */
 function answerOnce(secret: Secret): KeyboardInteractiveAuthMethod['prompt'] {
   let isGiven = false
-  return (_name, _instructions, _language, prompts, finish) => {
+  return (...[, , , prompts, finish]) => {
     const isAsked = !isGiven && prompts.length === 1 && prompts[0]?.echo !== true
     isGiven ||= isAsked
     finish(isAsked ? [secret.reveal()] : prompts.map(() => ''))

@@ -1,0 +1,25 @@
+// Preloaded into the command line: kills it at the step CUT_AT, before the step is done; at its end it tells how many there were.
+// A step is a change of a name or of a file's content, or bytes that leave for a host.
+const fs = require('node:fs')
+const promises = require('node:fs/promises')
+const net = require('node:net')
+
+const at = Number(process.env.CUT_AT)
+let steps = 0
+
+function step() {
+  if (++steps === at) process.kill(process.pid, 'SIGKILL')
+}
+
+function counted(object, name) {
+  const original = object[name]
+  object[name] = function (...args) {
+    step()
+    return original.apply(this, args)
+  }
+}
+
+for (const name of ['rename', 'link', 'unlink', 'mkdir']) counted(promises, name)
+for (const name of ['writeSync', 'symlinkSync']) counted(fs, name)
+counted(net.Socket.prototype, '_writeGeneric')
+process.on('exit', () => fs.writeFileSync(2, `steps: ${steps}\n`))
