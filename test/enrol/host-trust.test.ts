@@ -155,6 +155,11 @@ describe.skipIf(!findProgram('ssh') || !findProgram('ssh-keygen'))('a host with 
     expect(await known(it.fleet)).toBe(`${line}${nameOf(it.server)} ${it.host.line}\n`)
   })
 
+  it('is verified without a limit of time where there is none', async (context) => {
+    await using it = await signed(context, { changes: { settings: { connect_timeout: 'none' } } })
+    expect(await it.fleet.remex.trust.offered('vm01', { ca: `${it.ca.path}.pub` })).toMatchObject([{ vouchedBy: 'cert_authority' }, {}])
+  })
+
   it('may be vouched for by one of several authorities, also by lines that name hosts', async (context) => {
     await using it = await signed(context)
     const another = await it.place.key('another')

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cancelledError } from '../../core/abort.ts'
 import { errorCode } from '../../core/atomic-file.ts'
+import { formatDurationMs } from '../../core/duration.ts'
 import { remexError, type RemexError } from '../../core/errors.ts'
 import { formatHostKey, type HostKey } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
@@ -35,6 +36,9 @@ export type CertificateCheck = (question: CertificateQuestion, signal?: AbortSig
 
 /** Enough for what ssh says of one handshake. A server that makes it say more is not waited for. */
 const MOST_OUTPUT_BYTES = 64 * 1024
+
+/** Node fires a timer for longer than this at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Verification by this machine's `ssh`, found by the `PATH` of `env`, for the in-process engine cannot read certificates. Nothing is run on the host. */
 export function opensshCertificates(env: Pick<NodeJS.ProcessEnv, string>): CertificateCheck {
@@ -67,7 +71,7 @@ function sshArguments({ address, port, login, connectTimeoutMs }: CertificateQue
     PubkeyAuthentication: 'no',
     IdentityAgent: 'none',
     IdentityFile: 'none',
-    ConnectTimeout: Math.max(1, Math.ceil(connectTimeoutMs / 1000)),
+    ConnectTimeout: Number.isFinite(connectTimeoutMs) ? Math.max(1, Math.ceil(connectTimeoutMs / 1000)) : 'none',
   }
   const settings = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`])
   return ['-F', '/dev/null', ...settings, '-v', '-T', '-N', '-p', String(port), '-l', login, '--', address]
@@ -89,7 +93,8 @@ async function verdictOf(child: ChildProcess, { question, file, signal }: Watch)
     child.kill('SIGKILL')
   }
   const onAbort = (): void => end(signal && cancelledError(signal, 'the check of a host certificate'))
-  const timer = setTimeout(() => end(remexError('CONNECT_TIMEOUT', `${vmId} did not show a host certificate within ${connectTimeoutMs} ms`, { vmId })), connectTimeoutMs)
+  const late = (): void => end(remexError('CONNECT_TIMEOUT', `${vmId} did not show a host certificate within ${formatDurationMs(connectTimeoutMs)}`, { vmId }))
+  const timer = connectTimeoutMs > LONGEST_TIMER_MS ? undefined : setTimeout(late, connectTimeoutMs)
   signal?.addEventListener('abort', onAbort, { once: true })
   child.stderr?.setEncoding('latin1').on('data', (chunk: string) => {
     text += chunk
