@@ -17,7 +17,7 @@ export interface HardeningReport {
 /** The host undoes it by itself when the proof has not come by then. */
 const ROLLBACK_MS = 60_000
 /** How long sshd may take until it goes by the new settings. */
-const RELOAD_MS = 20_000
+const RELOAD_MS = 10_000
 const LOOK_AGAIN_MS = 250
 /** While sshd reads its settings anew, nobody listens for a moment. */
 const RELOADING = new Set(['UNREACHABLE', 'CONNECTION_LOST', 'THROTTLED', 'CONNECT_TIMEOUT'])
