@@ -1,14 +1,19 @@
 import { execFileSync } from 'node:child_process'
-import { chmod, chown, mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/core/clock.ts'
+import { remexError } from '../../src/core/errors.ts'
+import { formatOwner, ourselves } from '../../src/core/lock-owner.ts'
+import { auditChecks } from '../../src/enrol/doctor/audit-checks.ts'
 import type { DoctorOptions } from '../../src/enrol/doctor/doctor.ts'
 import type { Finding } from '../../src/enrol/doctor/finding.ts'
+import { inspectHost } from '../../src/enrol/doctor/inspection.ts'
 import type { Remex } from '../../src/remex.ts'
 import { findProgram } from '../../testkit/daemon.ts'
 import { startDropbearServer } from '../../testkit/dropbear-server.ts'
-import { changedHostKey, closesBeforeBanner, offersOnlyWeakAlgorithms, refusesConnection, rejectsAuthentication, revokedHostKey, sendsGarbageBanner, silentAfterAccept, type DistrustedServer } from '../../testkit/fault-servers.ts'
+import { changedHostKey, closesBeforeBanner, closesDuringAuthentication, dropsAfterExecStarted, offersOnlyWeakAlgorithms, refusesConnection, rejectsAuthentication, revokedHostKey, sendsGarbageBanner, silentAfterAccept, type DistrustedServer } from '../../testkit/fault-servers.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { startOpensshServer, type OpensshServer } from '../../testkit/openssh-server.ts'
 import { startSshServer, type TestSshServer } from '../../testkit/ssh-server.ts'
@@ -156,6 +161,7 @@ const FAULTS: readonly Fault[] = [
   ['a host whose key is not known', 'host_key', /no key is known for it/, /remex hosts trust vm01 --fingerprint SHA256:/, () => behind(startSshServer(), (started) => ({ server: started, knownHosts: '' }))],
   ['a host whose key has changed', 'host_key', /but known is/, /remex hosts forget vm01/, () => behind(changedHostKey(), distrusted)],
   ['a host whose key was revoked', 'host_key', /@revoked/, /needs a new key/, () => behind(revokedHostKey(), distrusted)],
+  ['a host that breaks the connection when it is asked', 'shell', /broke/, /look before you repeat/, () => behind(dropsAfterExecStarted())],
   ['a host that refuses the login', 'authentication', /was refused/, /\nremex keys setup vm01$/, () => behind(rejectsAuthentication())],
 ]
 
@@ -173,6 +179,25 @@ describe('what comes behind the first failure is skipped:', () => {
       await fleet[Symbol.asyncDispose]()
       await close()
     }
+  })
+
+  it('a connection that breaks at the login is a failure of its own, ahead of what it kept from being seen', async () => {
+    await using closing = await closesDuringAuthentication()
+    await using fleet = await fleetOf({ vm01: closing })
+    expect(statuses(await examine(fleet.remex), 'vm01')).toEqual(['dns skipped', 'tcp ok', 'banner ok', 'connection failed', ...SKIPPED.map((check) => `${check} skipped`)])
+  })
+
+  it.each([
+    ['the audit log', 'AUDIT_UNAVAILABLE', 'audit failed'],
+    ['the policy', 'POLICY_DENIED', 'policy warning'],
+    ['a mistake of ours', 'INTERNAL', 'connection failed'],
+  ] as const)('what %s keeps from beginning is told once', async (_, code, verdict) => {
+    await using fleet = await fleetOf({ vm01: server })
+    const host = fleet.remex.config.hosts.get('vm01')
+    const dispatcher = { step: () => Promise.reject(remexError(code, 'it is so')) }
+    const found = host && (await inspectHost({ dispatcher, clock: systemClock, signal: undefined, loginsAtOnce: 1 }, host))
+    expect(found?.map(({ check, status }) => `${check} ${status}`)).toEqual([verdict, ...SKIPPED.map((check) => `${check} skipped`)])
+    expect(found?.[0]?.message).toBe('it is so')
   })
 
   it('a name that is not there', async () => {
@@ -249,6 +274,26 @@ describe('this machine', () => {
     expect(statuses(findings, 'vm01')).toEqual(['dns skipped', 'tcp ok', 'banner ok', ...SKIPPED.map((check) => `${check} skipped`)])
     expect(one(findings, 'algorithms', 'vm01')?.message).toContain('cannot be recorded')
     expect([await names(fleet.folder), server.execs.length, server.logins]).toEqual(before)
+  })
+
+  it.each([
+    ['a process that lives has had for a minute', ourselves(), 60, 'warning', /has held .* for \d\d s/],
+    ['a process that lives has had for a moment', ourselves(), 1, 'ok', /free/],
+    ['a process that is gone left', { ...ourselves(), start: '1' }, 60, 'ok', /free/],
+  ] as const)('is told of a lock of the audit log only where it is in the way: one that %s', async (_, owner, heldSeconds, status, message) => {
+    await using fleet = await fleetOf({ vm01: server })
+    await mkdir(fleet.auditPath, { mode: 0o700 })
+    await symlink(formatOwner(owner, 'nonce'), join(fleet.auditPath, 'audit.lock'))
+    expect((await auditChecks(fleet.auditPath, Date.now() + heldSeconds * 1000))[0]).toMatchObject({ check: 'audit', status, message: expect.stringMatching(message) as string })
+  })
+
+  it('leaves a long audit log to the command that verifies it', async () => {
+    await using fleet = await fleetOf({ vm01: server })
+    await mkdir(fleet.auditPath, { mode: 0o700 })
+    const log = join(fleet.auditPath, 'audit.jsonl')
+    await writeFile(log, '')
+    await truncate(log, 65 * 1024 * 1024)
+    expect((await auditChecks(fleet.auditPath, Date.now()))[1]).toMatchObject({ check: 'audit_chain', status: 'skipped', hint: 'remex audit verify' })
   })
 
   it('never shows what is in a key', async () => {
