@@ -34,7 +34,7 @@ function seen(words: readonly string[], { status, stdout, stderr }: Ended): stri
 describe('the help', () => {
   it.each([
     ['remex'], ['run'], ['script'], ['put'], ['get'], ['hosts'], ['hosts list'], ['hosts check'], ['hosts trust'], ['hosts rotate'], ['hosts forget'], ['runs'], ['runs list'], ['runs show'], ['runs attach'], ['runs cancel'], ['runs prune'],
-    ['audit'], ['audit list'], ['audit verify'], ['config'], ['config check'], ['config show'], ['config schema'], ['selftest'], ['init'], ['demo'], ['test'], ['bench'],
+    ['audit'], ['audit list'], ['audit verify'], ['config'], ['config check'], ['config show'], ['config schema'], ['selftest'], ['init'], ['doctor'], ['demo'], ['test'], ['bench'],
   ])('of %s is as it was agreed, with an example', async (name) => {
     const words = [...name.split(' ').filter((word) => word !== 'remex'), '--help']
     const call = await shop.call(words)
@@ -57,7 +57,7 @@ const TEXTS: readonly (readonly [name: string, calls: readonly (readonly string[
     ['get', 'vm01', '/srv/x', 'out', '--dry-run', '--json'],
   ]],
   ['usage-errors', [
-    ['rnu', 'vm01'], ['doctor'], ['rusn', 'list'], ['runs'], ['hosts'], ['hosts', 'lst'], ['run'], ['run', 'vm01'], ['run', 'vm01', '-c', 'x', '--', 'y'], ['run', 'vm01', '-c', ' '],
+    ['rnu', 'vm01'], ['tunnel'], ['rusn', 'list'], ['runs'], ['hosts'], ['hosts', 'lst'], ['run'], ['run', 'vm01'], ['run', 'vm01', '-c', 'x', '--', 'y'], ['run', 'vm01', '-c', ' '],
     ['run', 'vm01', 'uptime'], ['run', 'vm01', '--'], ['run', 'vm01', '--tmeout', '5', '--', 'x'], ['run', 'vm01', '--timeout', '5 parsecs', '--', 'x'],
     ['run', 'vm01', '--run-id', '../x', '--', 'x'], ['runs', 'attach'], ['runs', 'show', 'a b'], ['runs', 'prune', '--older-than', 'long'], ['run', 'vm01', '--gather', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
     ['run', 'vm01', '--env', 'hunter2', '--', 'x'], ['run', 'vm01', '--secret-env', 'NOT_SET', '--', 'x'], ['run', 'vm01', '--env', '1A=x', '--dry-run', '--', 'x'],
