@@ -42,7 +42,7 @@ async function nearestExisting(path: string): Promise<Existing> {
   try {
     return { path, stats: await stat(path) }
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT' || dirname(path) === path) throw error
+    if (!['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '') || dirname(path) === path) throw error
     return nearestExisting(dirname(path))
   }
 }
