@@ -16,6 +16,8 @@ export interface Agent {
   readonly kind: 'agent'
   /** Path of its socket. */
   readonly socketPath: string
+  /** Only this one of its keys: the blob of the public half. Default: all. */
+  readonly only?: Buffer
 }
 
 /** A password, for enrolment. Also the answer to a server that asks for one in a dialogue (`keyboard-interactive`). */

@@ -5,6 +5,7 @@ import { remexError } from '../core/errors.ts'
 import type { Agent, Identity, PrivateKey } from '../core/identity.ts'
 import { printable } from '../core/printable.ts'
 import { loadKeyFile, type PassphraseSource } from './key-file.ts'
+import { readPublicKey } from './public-key-file.ts'
 
 /** Whose identities are looked for, and where. Paths are expanded. */
 export interface IdentityRequest {
@@ -22,7 +23,8 @@ export interface IdentityRequest {
 export const KEY_TYPES = ['ed25519', 'rsa', 'ecdsa']
 
 /**
- * The ways to log in to a host, in the order to try them: the host's own `identity_file` alone; else the first of
+ * The ways to log in to a host, in the order to try them: the host's own `identity_file` alone, which may be the public half of
+ * a key that the agent has; else the first of
  * `id_ed25519_<vm>`, `id_rsa_<vm>`, `id_ecdsa_<vm>` in the key store, then the ssh-agent at `$SSH_AUTH_SOCK`.
  * A key file that is there and fails its checks is an error; nothing else is tried in its place.
  * Throws `KEY_NOT_FOUND` where there is neither key nor agent, `KEY_UNUSABLE` for a key or key directory that cannot be used
@@ -30,10 +32,22 @@ export const KEY_TYPES = ['ed25519', 'rsa', 'ecdsa']
  */
 export async function findIdentities(request: IdentityRequest, context: PassphraseSource): Promise<readonly Identity[]> {
   const { vmId, identityFile } = request
-  if (identityFile !== undefined) return [await loadKeyFile({ path: identityFile, vmId }, context)]
+  if (identityFile !== undefined) return [(await keyOfAgent(identityFile, request, context)) ?? (await loadKeyFile({ path: identityFile, vmId }, context))]
   const identities = [await storedKey(request, context), await agentOf(context.env)].filter((found) => found !== undefined)
   if (identities.length === 0) throw notFound(request, context.env)
   return identities
+}
+
+/** Where the file is a public key, its private half is the agent's, as with ssh itself. Source: ssh_config(5), IdentityFile. */
+async function keyOfAgent(path: string, { vmId }: IdentityRequest, { env }: PassphraseSource): Promise<Agent | undefined> {
+  const key = await readPublicKey(path)
+  if (!key) return undefined
+  const agent = await agentOf(env)
+  if (agent) return { ...agent, only: key.blob }
+  throw remexError('KEY_UNUSABLE', `the key ${printable(path)} of ${printable(vmId)} cannot be used: it is a public key, and there is no ssh-agent with its private half`, {
+    hint: 'Name the private key: the file of the same name without .pub. Or start the agent and add the key to it (ssh-add).',
+    vmId,
+  })
 }
 
 async function storedKey(request: IdentityRequest, context: PassphraseSource): Promise<PrivateKey | undefined> {

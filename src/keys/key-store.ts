@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { chmod, link, lstat, open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { ensurePrivateDir, errorCode, localFileError, syncDirectory, writeFileAtomic } from '../core/atomic-file.ts'
-import { remexError } from '../core/errors.ts'
+import { remexError, type RemexError } from '../core/errors.ts'
 import { withFileLock } from '../core/file-lock.ts'
 import { fingerprint, parseHostKey, type HostKey } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
 import { quoteWord } from '../core/quote.ts'
 import { KEY_TYPES } from './identities.ts'
 import { publicHalf } from './private-key-format.ts'
+import { readPublicKey } from './public-key-file.ts'
 import { readRegularFile } from './regular-file.ts'
 
 /** A host, and where its key is or will be. */
@@ -146,12 +147,21 @@ export class HostKeyFiles {
     if (reading.kind === 'missing') return undefined
     const { vmId } = this.#place
     if (reading.kind !== 'read') throw remexError('KEY_UNUSABLE', `the key ${printable(path)} of ${vmId} cannot be used: ${reading.reason}`, { vmId })
-    const { key: publicKey, comment } = await publicFile(path)
+    if (parseHostKey(reading.data.toString('latin1'))) throw this.#elsewhere(path)
+    const publicKey = await readPublicKey(`${path}.pub`)
     const key = publicHalf(reading.data) ?? publicKey
     if (!key) throw remexError('KEY_UNUSABLE', `the public half of ${printable(path)} is not known`, { vmId, hint: `ssh-keygen -y -f ${quoteWord(path)} >${quoteWord(`${path}.pub`)}` })
     // What is left of another pair tells nothing of this one.
-    const own = publicKey?.blob.equals(key.blob) ? comment : ''
+    const own = publicKey?.blob.equals(key.blob) ? publicKey.comment : ''
     return { path, key, fingerprint: fingerprint(key.blob), comment: own, since: madeAt(own, reading.stats.mtime) }
+  }
+
+  #elsewhere(path: string): RemexError {
+    const { vmId } = this.#place
+    return remexError('KEY_UNUSABLE', `${printable(path)} is the public half of the key of ${vmId}; the private one is the ssh-agent's`, {
+      vmId,
+      hint: 'Remex logs in with it and leaves it alone. Deploy it by ssh-copy-id; rotate it where it was made.',
+    })
   }
 }
 
@@ -163,12 +173,6 @@ export function keyComment(vmId: string, now: Date): string {
 function madeAt(comment: string, mtime: Date): Date {
   const dated = new Date(/(?:^|\D)(\d{4}-\d\d-\d\d)(?:\D|$)/.exec(comment)?.[1] ?? Number.NaN)
   return dated.getTime() < mtime.getTime() ? dated : mtime
-}
-
-async function publicFile(path: string): Promise<{ readonly key: HostKey | undefined; readonly comment: string }> {
-  const reading = await readRegularFile(`${path}.pub`, MAX_KEY_BYTES)
-  const text = reading.kind === 'read' ? reading.data.toString('utf8').split('\n', 1)[0] ?? '' : ''
-  return { key: parseHostKey(text), comment: /^\S+[ \t]+\S+[ \t]+(.*)$/.exec(text.trim())?.[1] ?? '' }
 }
 
 async function overwrite(path: string): Promise<void> {

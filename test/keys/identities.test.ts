@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { RemexError } from '../../src/core/errors.ts'
+import { parseHostKey } from '../../src/core/host-key.ts'
 import type { Identity } from '../../src/core/identity.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { findIdentities, type IdentityRequest } from '../../src/keys/identities.ts'
@@ -88,6 +89,13 @@ describe('looking for a key', () => {
     const identityFile = await put('special')
     const found = await find({ identityFile, keyStoragePath: '/nowhere' }, { env: { SSH_AUTH_SOCK: socketPath } })
     expect(found).toEqual([{ kind: 'key', label: 'special', data: Buffer.from(plain.privateKey) }])
+  })
+
+  it('takes one key of the agent where identity_file is a public key', async () => {
+    const identityFile = await put('special.pub', plain.publicKey)
+    const only = parseHostKey(plain.publicKey)?.blob
+    expect(await find({ identityFile }, { env: { SSH_AUTH_SOCK: socketPath } })).toEqual([{ kind: 'agent', socketPath, only }])
+    expect(await failure({ identityFile })).toMatchObject({ code: 'KEY_UNUSABLE', message: about('no ssh-agent') })
   })
 
   it('follows a link to a key', async () => {

@@ -1,6 +1,6 @@
 import type { AgentAuthMethod, BaseAgent, KeyboardInteractiveAuthMethod, ParsedKey, PasswordAuthMethod, PublicKeyAuthMethod } from 'ssh2'
 import { remexError, type RemexError } from '../../core/errors.ts'
-import type { Identity, Password, PrivateKey } from '../../core/identity.ts'
+import type { Agent, Identity, Password, PrivateKey } from '../../core/identity.ts'
 import { printable } from '../../core/printable.ts'
 import type { Secret } from '../../core/secret.ts'
 import { signatureAlgorithms, weakness } from '../algorithms.ts'
@@ -86,7 +86,7 @@ async function candidatesOf(ssh2: Ssh2, target: Login, from: { identity: Exclude
   if (identity.kind === 'key') return [keyCandidate(ssh2, target, identity)]
   try {
     const keys = await listAgentKeys(ssh2, identity.socketPath)
-    return agentCandidates(ssh2, target, { notes, keys, socketPath: identity.socketPath })
+    return agentCandidates(ssh2, target, { notes, keys: wantedOf(keys, identity), socketPath: identity.socketPath })
   } catch (error) {
     const reason = error instanceof Error ? printable(error.message) : 'unknown'
     notes.push(`the agent at ${printable(identity.socketPath)} cannot be used (${reason})`)
@@ -129,6 +129,10 @@ function unparsable(vmId: string, label: string, error: Error | undefined): Reme
   return unusable(vmId, `${name}: not a key that can be read (${printable(message)})`, hint)
 }
 
+function wantedOf(keys: readonly ParsedKey[], { only }: Agent): readonly ParsedKey[] {
+  return only === undefined ? keys : keys.filter((key) => key.getPublicSSH().equals(only))
+}
+
 interface AgentListing {
   readonly socketPath: string
   readonly keys: readonly ParsedKey[]
@@ -139,7 +143,7 @@ function agentCandidates(ssh2: Ssh2, { login }: Login, { socketPath, keys, notes
   const usable = keys.filter((key) => weakness(key.getPublicSSH()) === undefined)
   const left = keys.length - usable.length
   if (left > 0) notes.push(`keys of the agent that are too weak or of a type that is not allowed: ${left}`)
-  if (usable.length === 0) notes.push('the agent has no key that can be used')
+  if (usable.length === 0) notes.push('the agent has no key that can be used, or not the one that identity_file names')
   return usable.map((key) => ({
     label: `agent key ${printable(key.comment.slice(0, 100) || 'without a name')}`,
     key,
