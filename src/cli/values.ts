@@ -1,5 +1,6 @@
 import { remexError } from '../core/errors.ts'
 import { parseDurationMs } from '../core/duration.ts'
+import { parseFingerprint } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
 
 const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
@@ -45,6 +46,13 @@ export function moment(option: string, nowMs: number = Date.now()): (text: strin
     if (!Number.isNaN(date.getTime())) return date
     throw remexError('USAGE', `${option}: ${shown(text)} is no date`, { hint: 'A date is 2026-01-31, 2026-01-31T12:00:00Z, or so long ago: 30m, 2h, 7d.' })
   }
+}
+
+/** The fingerprint of a key, in the form in which fingerprints are compared. Throws `USAGE`. */
+export function fingerprintText(text: string): string {
+  const fingerprint = parseFingerprint(text)
+  if (fingerprint !== undefined) return fingerprint
+  throw remexError('USAGE', `--fingerprint: ${shown(text)} is no fingerprint`, { hint: 'It begins with SHA256: and has 43 characters more, as ssh-keygen -l prints it.' })
 }
 
 /** The id of a run. Throws `USAGE` for what cannot be one. */

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -9,7 +9,7 @@ import { Turns } from '../../src/cli/turns.ts'
 import { quoteWords } from '../../src/core/quote.ts'
 import { findProgram } from '../../testkit/daemon.ts'
 import { until } from '../../testkit/until.ts'
-import { buildCommandLine, ended, Workshop, type Ended } from './workshop.ts'
+import { buildCommandLine, ended, typed, Workshop, type Answer, type Ended } from './workshop.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
@@ -26,20 +26,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await shop[Symbol.asyncDispose]()
 })
-
-type Answer = readonly [question: string, typed: string]
-
-/** Types each answer after its question, and gives all that was on the terminal. */
-async function typed(child: ChildProcess, answers: readonly Answer[]): Promise<Ended> {
-  const end = ended(child)
-  let seen = ''
-  child.stdout?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
-  for (const [question, keys] of answers) {
-    await until(() => seen.includes(question), { what: `the question ${question}` })
-    child.stdin?.write(keys)
-  }
-  return end
-}
 
 const TRUST_1 = 'Trust this new key of vm01? [y/N]'
 const TRUST_2 = 'Trust this new key of vm02? [y/N]'

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { quoteWords } from '../../src/core/quote.ts'
 import { startSshServer, type SshServerOptions, type TestSshServer } from '../../testkit/ssh-server.ts'
+import { until } from '../../testkit/until.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const CLI = join(ROOT, 'dist', 'cli.cjs')
@@ -149,4 +150,19 @@ export async function ended(child: ChildProcess): Promise<Ended> {
       return stdout.split('\n').slice(0, -1).map((line): Record<string, unknown> => JSON.parse(line))
     },
   }
+}
+
+/** A question of ours, and what is typed then. */
+export type Answer = readonly [question: string, typed: string]
+
+/** Types each answer after its question, and gives all that was on the terminal. */
+export async function typed(child: ChildProcess, answers: readonly Answer[]): Promise<Ended> {
+  const end = ended(child)
+  let seen = ''
+  child.stdout?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+  for (const [question, keys] of answers) {
+    await until(() => seen.includes(question), { what: `the question ${question}` })
+    child.stdin?.write(keys)
+  }
+  return end
 }

@@ -105,8 +105,8 @@ describe.skipIf(obstacle)(`keys rotate${skipping}`, () => {
     const other = await place.open()
     const reports = await Promise.all([place.remex.keys.rotate('vm01'), other.keys.rotate('vm01')])
     expect(reports.map(({ rotated }) => rotated).sort()).toEqual([false, true])
-    expect(await fingerprintsOnHost()).toEqual([reports[0]?.fingerprint])
-    expect(reports[1]?.fingerprint).toBe(reports[0]?.fingerprint)
+    expect(await fingerprintsOnHost()).toEqual([reports[0].fingerprint])
+    expect(reports[1].fingerprint).toBe(reports[0].fingerprint)
     expect(await opens()).toBe(true)
   })
 

@@ -1,5 +1,4 @@
 import { asRemexError, ERRORS, remexError, withDetails } from '../../core/errors.ts'
-import { parseFingerprint } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
 import type { OfferedKey } from '../../enrol/host-trust.ts'
 import type { Remex } from '../../remex.ts'
@@ -7,7 +6,6 @@ import { complain } from '../complaint.ts'
 import { printJson, withRemex, type Door } from '../door.ts'
 import { askYes, requireTerminal } from '../question.ts'
 import { groupStatus, tellLeftOut } from '../run-report.ts'
-import { shown } from '../values.ts'
 
 /** The options of `hosts trust`. */
 export interface TrustFlags {
@@ -26,7 +24,8 @@ interface Trusting {
 
 /** `remex hosts trust`: one host after another, for each may ask. */
 export async function trustHosts(door: Door, targets: string, flags: TrustFlags): Promise<number> {
-  const wanted = wantedFingerprint(flags)
+  const wanted = flags.fingerprint
+  if (wanted !== undefined && flags.ca !== undefined) throw remexError('USAGE', '--fingerprint and --ca do not go together', { hint: 'The one trusts exactly this key, the other what the certificate authority vouches for.' })
   return withRemex(door, async (remex) => {
     const group = remex.hosts(targets)
     tellLeftOut(door, group)
@@ -38,14 +37,6 @@ export async function trustHosts(door: Door, targets: string, flags: TrustFlags)
     }
     return groupStatus(statuses)
   })
-}
-
-function wantedFingerprint({ fingerprint, ca }: TrustFlags): string | undefined {
-  if (fingerprint === undefined) return undefined
-  if (ca !== undefined) throw remexError('USAGE', '--fingerprint and --ca do not go together', { hint: 'The one trusts exactly this key, the other what the certificate authority vouches for.' })
-  const wanted = parseFingerprint(fingerprint)
-  if (wanted !== undefined) return wanted
-  throw remexError('USAGE', `--fingerprint: ${shown(fingerprint)} is no fingerprint`, { hint: 'It begins with SHA256: and has 43 characters more, as ssh-keygen -l prints it.' })
 }
 
 async function trustOne(trusting: Trusting, vmId: string): Promise<number> {

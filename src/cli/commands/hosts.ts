@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { Start } from '../door.ts'
 import { TARGETS } from '../run-options.ts'
 import { subcommand } from '../subcommand.ts'
-import { wholeNumber } from '../values.ts'
+import { fingerprintText, wholeNumber } from '../values.ts'
 import { checkHosts, type CheckFlags } from './hosts-check.ts'
 import { forgetHosts, type ForgetFlags } from './hosts-forget.ts'
 import { listHosts } from './hosts-list.ts'
@@ -25,7 +25,7 @@ export function defineHosts(command: Command, start: Start): void {
 
   const trust = subcommand(command, 'trust', 'Fetches the keys that hosts show, asks, and trusts them from now on. Keys that the configuration or a certificate authority vouches for need no question. A key that contradicts a known one is refused.')
     .argument('<targets>', TARGETS)
-    .option('--fingerprint <fingerprint>', 'trust exactly this key, SHA256:…, of exactly one host')
+    .option('--fingerprint <fingerprint>', 'trust exactly this key, SHA256:…, of exactly one host', fingerprintText)
     .option('--ca <file>', 'trust what an authority in this file signed, and the authority: its public key, or @cert-authority lines')
     .option('--yes', 'trust without asking: whoever answers now is believed')
     .addHelpText('after', '\nExamples:\n  remex hosts trust vm01\n  remex hosts trust vm01 --fingerprint SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDYOBXaYvJkPEhJZ1E\n  remex hosts trust @lab --ca host_ca.pub\n')

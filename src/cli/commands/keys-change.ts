@@ -6,7 +6,6 @@ import type { RotationReport } from '../../enrol/key-rotation.ts'
 import { withRemex, type Door } from '../door.ts'
 import { parallelOf, reportKeyWork } from '../key-report.ts'
 import { askYes, requireTerminal } from '../question.ts'
-import { fingerprintOf } from './keys-setup.ts'
 
 /** The options of what changes keys on many hosts. */
 export interface ChangeFlags {
@@ -36,8 +35,7 @@ export async function rotateKeys(door: Door, targets: string, { parallel }: Chan
 }
 
 /** `remex keys revoke`. */
-export async function revokeKeys(door: Door, targets: string, { fingerprint: text, yes, parallel }: RevokeFlags): Promise<number> {
-  const fingerprint = fingerprintOf(text)
+export async function revokeKeys(door: Door, targets: string, { fingerprint, yes, parallel }: RevokeFlags): Promise<number> {
   return withRemex(door, async (remex) => {
     const group = remex.hosts(targets)
     const what = fingerprint === undefined ? `the keys by which remex logs in to ${foldIds(group.ids)}` : `the key ${fingerprint} on ${foldIds(group.ids)}`

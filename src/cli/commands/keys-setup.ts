@@ -1,4 +1,3 @@
-import { parseFingerprint } from '../../core/host-key.ts'
 import { remexError } from '../../core/errors.ts'
 import { foldIds } from '../../core/fold.ts'
 import { printable } from '../../core/printable.ts'
@@ -9,7 +8,6 @@ import { parallelOf, reportKeyWork } from '../key-report.ts'
 import { passwordAsker } from '../password.ts'
 import { canAsk } from '../prompt.ts'
 import { askYes } from '../question.ts'
-import { shown } from '../values.ts'
 
 /** The options of `keys setup`. */
 export interface SetupFlags {
@@ -21,7 +19,7 @@ export interface SetupFlags {
 
 /** `remex keys setup`. */
 export async function setUpKeys(door: Door, targets: string, flags: SetupFlags): Promise<number> {
-  const fingerprint = fingerprintOf(flags.fingerprint)
+  const { fingerprint } = flags
   return withRemex(door, async (remex) => {
     const group = remex.hosts(targets)
     if (fingerprint !== undefined && group.ids.length > 1) throw remexError('USAGE', `--fingerprint is for one host; ${group.ids.length} are selected`)
@@ -36,14 +34,6 @@ export async function setUpKeys(door: Door, targets: string, flags: SetupFlags):
       json: ({ fingerprint: key, trusted, made, added, by, repaired }) => ({ fingerprint: key, trusted, made, added, by, repaired }),
     })
   })
-}
-
-/** The fingerprint that an option gives. Throws `USAGE` for what is none. */
-export function fingerprintOf(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined
-  const fingerprint = parseFingerprint(text)
-  if (fingerprint !== undefined) return fingerprint
-  throw remexError('USAGE', `--fingerprint: ${shown(text)} is no fingerprint`, { hint: 'It begins with SHA256: and has 43 characters more, as ssh-keygen -l prints it.' })
 }
 
 async function askTrust(door: Door, vmId: string, offered: readonly OfferedKey[]): Promise<boolean> {

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import type { Start } from '../door.ts'
 import { TARGETS } from '../run-options.ts'
 import { subcommand } from '../subcommand.ts'
-import { wholeNumber } from '../values.ts'
+import { fingerprintText, wholeNumber } from '../values.ts'
 import { hardenHosts, pruneKeys, revokeKeys, rotateKeys, type ChangeFlags, type RevokeFlags, type SureFlags } from './keys-change.ts'
 import { setUpKeys, type SetupFlags } from './keys-setup.ts'
 import { showKeyStatus, type KeyStatusFlags } from './keys-status.ts'
@@ -13,7 +13,7 @@ export function defineKeys(command: Command, start: Start): void {
   const setup = withParallel(subcommand(command, 'setup', 'From nothing to access by key: enrols the host key, makes an Ed25519 key, deploys it by an access that works or by password, and proves the login. Safe to repeat.'))
     .argument('<targets>', TARGETS)
     .option('--password-stdin', 'read the password of the logins from the first line of standard input')
-    .option('--fingerprint <fingerprint>', 'trust exactly this host key, SHA256:…, of exactly one host')
+    .option('--fingerprint <fingerprint>', 'trust exactly this host key, SHA256:…, of exactly one host', fingerprintText)
     .option('--yes', 'trust host keys that nobody has vouched for without asking: whoever answers now is believed')
     .addHelpText('after', '\nExamples:\n  remex keys setup vm01\n  remex keys setup all --password-stdin --yes <password.txt\n')
   setup.action((targets: string, flags: SetupFlags) => start(setup, (door) => setUpKeys(door, targets, flags)))
@@ -30,7 +30,7 @@ export function defineKeys(command: Command, start: Start): void {
 
   const revoke = withParallel(subcommand(command, 'revoke', 'Takes keys out of the authorized_keys of hosts: their own, which Remex logs in by, or one that --fingerprint names.'))
     .argument('<targets>', TARGETS)
-    .option('--fingerprint <fingerprint>', 'revoke this key, SHA256:…, as keys status shows it')
+    .option('--fingerprint <fingerprint>', 'revoke this key, SHA256:…, as keys status shows it', fingerprintText)
     .option('--yes', 'do not ask')
     .addHelpText('after', '\nExamples:\n  remex keys revoke vm01\n  remex keys revoke all --fingerprint SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDYOBXaYvJkPEhJZ1E --yes\n')
   revoke.action((targets: string, flags: RevokeFlags) => start(revoke, (door) => revokeKeys(door, targets, flags)))
