@@ -44,7 +44,7 @@ const PROGRAM_EXAMPLES = `
 Examples:
   remex demo                          see it work: nothing to set up
   remex init                          write configs/config.yml, then enter your hosts
-  remex hosts trust vm01              vouch for a host's key
+  remex keys setup vm01               from nothing to access by key
   remex run vm01 -- df -h /srv        words: the host's shell interprets nothing
   remex run @lab -c 'uptime | cut -c1-20'
   remex run vm01 --detach -- make     outlives this process; then: remex runs attach <run-id>
