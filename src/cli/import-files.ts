@@ -4,12 +4,12 @@ import picomatch from 'picomatch'
 import type { VarsFile, VarsKind } from '../config/import/ansible.ts'
 import type { SourceFile } from '../config/import/imported.ts'
 import { errorCode, localFileError } from '../core/atomic-file.ts'
+import { readBounded } from '../core/bounded-read.ts'
 import { remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 
 /** A larger file describes no hosts. */
 const LARGEST_BYTES = 16 * 1024 * 1024
-const CHUNK_BYTES = 64 * 1024
 /** More than an import takes, so that it can say so. */
 const MOST_MATCHES = 2_000
 
@@ -22,7 +22,7 @@ const VARS_ENDINGS = ['', '.yml', '.yaml', '.json']
  */
 export async function readSource(path: string, label: string): Promise<SourceFile> {
   try {
-    return { path: label, text: new TextDecoder('utf-8', { fatal: true }).decode(await readBounded(path, label)) }
+    return { path: label, text: new TextDecoder('utf-8', { fatal: true }).decode(await readWhole(path, label)) }
   } catch (error) {
     if (errorCode(error) === 'EISDIR') throw remexError('USAGE', `${printable(label)} is a directory`, { hint: 'Name a file in it.', cause: error })
     if (error instanceof TypeError) throw remexError('CONFIG_INVALID', `${printable(label)} is not UTF-8 text`, { hint: 'Name another file.', cause: error })
@@ -30,17 +30,11 @@ export async function readSource(path: string, label: string): Promise<SourceFil
   }
 }
 
-/** Reads to the end instead of asking for the size, so that a pipe (`<(…)`) works. */
-async function readBounded(path: string, label: string): Promise<Buffer> {
+async function readWhole(path: string, label: string): Promise<Buffer> {
   const file = await open(path, 'r')
   try {
-    const chunks: Buffer[] = []
-    for (let total = 0; total <= LARGEST_BYTES; ) {
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, null)
-      if (bytesRead === 0) return Buffer.concat(chunks)
-      total += bytesRead
-      chunks.push(buffer.subarray(0, bytesRead))
-    }
+    const data = await readBounded(file, LARGEST_BYTES)
+    if (data) return data
     throw remexError('CONFIG_INVALID', `${printable(label)} is larger than 16 MiB`, { hint: 'Name another file.' })
   } finally {
     await file.close()

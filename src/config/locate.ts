@@ -1,12 +1,12 @@
 import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { readBounded } from '../core/bounded-read.ts'
 import { remexError, type RemexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { expandHome } from './paths.ts'
 
 /** A file of this size has some hundred thousand hosts; a larger one is not a configuration. */
 const LARGEST_BYTES = 16 * 1024 * 1024
-const CHUNK_BYTES = 64 * 1024
 
 /** Where to look for the configuration file. */
 export interface Lookup {
@@ -56,7 +56,7 @@ async function readAt(label: string, { cwd, home }: Lookup): Promise<ConfigFile 
   if (label === '') return undefined
   const path = resolve(cwd, expandHome(label, home))
   try {
-    return { label, path, text: decode(await readBounded(path)) }
+    return { label, path, text: decode(await readWhole(path)) }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
@@ -64,17 +64,11 @@ async function readAt(label: string, { cwd, home }: Lookup): Promise<ConfigFile 
   }
 }
 
-/** Reads to the end instead of asking for the size, so that a pipe (`--config <(…)`) works. */
-async function readBounded(path: string): Promise<Buffer> {
+async function readWhole(path: string): Promise<Buffer> {
   const file = await open(path, 'r')
   try {
-    const chunks: Buffer[] = []
-    for (let total = 0; total <= LARGEST_BYTES; ) {
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, null)
-      if (bytesRead === 0) return Buffer.concat(chunks)
-      total += bytesRead
-      chunks.push(buffer.subarray(0, bytesRead))
-    }
+    const data = await readBounded(file, LARGEST_BYTES)
+    if (data) return data
     throw new Error('it is larger than 16 MiB')
   } finally {
     await file.close()

@@ -55,17 +55,29 @@ export async function editAuthorizedKeys<T>(on: HostSteps, edit: Edit<T>): Promi
   throw remexError('TRANSFER_FAILED', `~/.ssh/authorized_keys on ${on.host.id} is changed by somebody else all the time`, { vmId: on.host.id, hint: 'Nothing was changed. Find out who writes it, then repeat.' })
 }
 
-async function read(on: HostSteps): Promise<{ readonly state: string; readonly text: string }> {
-  const { exitCode, stdout, stderr } = await on.run(READ)
-  if (exitCode !== 0) throw failure(on, exitCode, stderr)
-  const all = stdout.toString('latin1')
-  const end = all.indexOf('\n')
-  const state = all.slice(0, end)
-  const text = all.slice(end + 1)
-  const [, sizeText] = state.split(' ')
-  const isWhole = state === 'absent' ? text === '' : Number(sizeText) === text.length
-  if (isWhole) return { state, text }
+/** A file as it was at one moment. */
+interface Reading {
+  /** What a later writer compares. */
+  readonly state: string
+  readonly text: string
+}
+
+async function read(on: HostSteps): Promise<Reading> {
+  for (let tries = 1; tries <= TRIES; tries++) {
+    const { exitCode, stdout, stderr } = await on.run(READ)
+    if (exitCode !== 0) throw failure(on, exitCode, stderr)
+    const reading = parse(stdout.toString('latin1'))
+    if (reading) return reading
+  }
   throw remexError('TRANSFER_FAILED', `~/.ssh/authorized_keys on ${on.host.id} could not be read as a whole`, { vmId: on.host.id, hint: 'Repeat. If it stays: does the login print something by itself, or is the file over 4 MiB?' })
+}
+
+/** Undefined where state and text are of different files: it was replaced between the two. */
+function parse(said: string): Reading | undefined {
+  const end = said.indexOf('\n')
+  const [state, text] = [said.slice(0, end), said.slice(end + 1)]
+  const isWhole = state === 'absent' ? text === '' : Number(state.split(' ')[1]) === text.length
+  return isWhole ? { state, text } : undefined
 }
 
 /**

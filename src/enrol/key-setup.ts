@@ -4,7 +4,7 @@ import type { Secret } from '../core/secret.ts'
 import { withKey } from '../keys/authorized-keys.ts'
 import type { StoredKey } from '../keys/key-store.ts'
 import { editAuthorizedKeys } from './authorized-keys-file.ts'
-import type { OfferedKey } from './host-trust.ts'
+import { meantOnes, type OfferedKey } from './host-key-offer.ts'
 import { isLetIn, nextKey, otherWaysIn, type Subject } from './key-access.ts'
 
 /** Who answers what key set-up cannot know. */
@@ -70,20 +70,21 @@ function methodsOf({ runtime, host, signal }: Subject): Promise<readonly string[
   return runtime.dispatcher.step(host.id, { operation: 'host_inspect', signal }, (on) => on.loginMethods())
 }
 
-async function trustHost({ runtime: { trust }, host, onStep }: Subject, { fingerprint, trustHostKeys }: SetupAnswers, unknown: RemexError): Promise<readonly string[]> {
+async function trustHost({ runtime: { trust }, host, onStep, signal }: Subject, { fingerprint, trustHostKeys }: SetupAnswers, unknown: RemexError): Promise<readonly string[]> {
   const told = (fingerprints: readonly string[]): readonly string[] => {
     onStep(`trusts the host key ${fingerprints.join(', ')}`)
     return fingerprints
   }
   if (fingerprint !== undefined) {
-    await trust.trust(host.id, { fingerprint })
+    await trust.trust(host.id, { fingerprint }, signal)
     return told([fingerprint])
   }
-  const offers = await trust.offered(host.id)
+  const offers = meantOnes(await trust.offered(host.id, { signal }))
   const refused = offers.find((offer) => offer.refusal)?.refusal
   if (refused) throw refused
-  if (!(await trustHostKeys?.(host.id, offers))) throw unknown
-  await trust.trust(host.id, { offers })
+  const isVouched = offers.every((offer) => offer.vouchedBy !== null)
+  if (!isVouched && !(await trustHostKeys?.(host.id, offers))) throw unknown
+  await trust.trust(host.id, { offers }, signal)
   return told(offers.map((offer) => offer.fingerprint))
 }
 

@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { errorCode, systemReason } from '../core/atomic-file.ts'
+import { readBounded } from '../core/bounded-read.ts'
 
 /** What became of reading a file. `denied` and `unusable` say why in words, without the path. */
 export type FileReading =
@@ -25,27 +26,15 @@ export async function readRegularFile(
     try {
       const stats = await file.stat()
       const reason = stats.isFile() ? accept(stats) : 'it is not a regular file'
-      return reason === undefined ? await readBounded(file, stats, maxBytes) : { kind: 'unusable', reason }
+      if (reason !== undefined) return { kind: 'unusable', reason }
+      const data = await readBounded(file, maxBytes)
+      return data ? { kind: 'read', data, stats } : { kind: 'unusable', reason: `it is larger than ${maxBytes / 1024} KiB` }
     } finally {
       await file.close()
     }
   } catch (error) {
     return failure(error)
   }
-}
-
-/** Reads until the end or one byte more than is allowed: the size that the file says it has may be wrong, as in /proc. */
-async function readBounded(file: FileHandle, stats: Stats, maxBytes: number): Promise<FileReading> {
-  const chunks: Buffer[] = []
-  let sizeBytes = 0
-  while (sizeBytes <= maxBytes) {
-    const chunk = Buffer.alloc(Math.min(65_536, maxBytes + 1 - sizeBytes))
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, null)
-    if (bytesRead === 0) return { kind: 'read', data: Buffer.concat(chunks), stats }
-    chunks.push(chunk.subarray(0, bytesRead))
-    sizeBytes += bytesRead
-  }
-  return { kind: 'unusable', reason: `it is larger than ${maxBytes / 1024} KiB` }
 }
 
 function failure(error: unknown): FileReading {

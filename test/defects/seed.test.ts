@@ -5,12 +5,12 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { verifyAudit } from '../../src/audit/verify.ts'
-import { RemexError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { downloadFile, executeRemoteCommand, executeRemoteScript, Remex, uploadFile } from '../../src/index.ts'
 import * as faults from '../../testkit/fault-servers.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { startSshServer, type TestSshServer } from '../../testkit/ssh-server.ts'
+import { failureOf } from '../failure-of.ts'
 import { fleetOf, type TestFleet } from '../interop/fleet-of.ts'
 
 /** Each test is named after what the original service did wrong, as what is done instead; on its behaviour it would fail. */
@@ -29,12 +29,6 @@ afterAll(async () => {
   await server.close()
   await rm(here, { recursive: true })
 })
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 describe('unlike the original service,', () => {
   it('1: a host whose key is not the one that was supplied is not spoken to', async () => {

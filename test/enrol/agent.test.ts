@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { RemexError } from '../../src/core/errors.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { startAgent, type TestAgent } from '../../testkit/ssh-agent.ts'
+import { failureOf } from '../failure-of.ts'
 import { keyPlace, obstacle, willing, type KeyPlace } from './key-place.ts'
 
 const key = makeKeyPair('ed25519', { comment: 'ada@home' })
@@ -23,12 +23,6 @@ afterEach(async () => {
   await place[Symbol.asyncDispose]()
   await agent.close()
 })
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 describe.skipIf(obstacle)(`an ssh-agent${obstacle && ` (skipped: ${obstacle})`}`, () => {
   it('opens a host as the only source of keys', async () => {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
-import { RemexError } from '../../src/core/errors.ts'
 import { findProgram } from '../../testkit/daemon.ts'
 import { until } from '../../testkit/until.ts'
+import { failureOf } from '../failure-of.ts'
 import { keyPlace, obstacle as noUsers, willing, type KeyPlace } from './key-place.ts'
 
 const run = promisify(execFile)
@@ -32,12 +32,6 @@ afterEach(async () => {
   await place[Symbol.asyncDispose]()
   await rm(dropIns, { recursive: true })
 })
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 /** What sshd answers to somebody who has nothing to show, as OpenSSH's own client hears it. */
 async function accepted(): Promise<string> {

@@ -1,21 +1,15 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, type TestContext } from 'vitest'
-import { RemexError } from '../../src/core/errors.ts'
 import type { OfferedKey } from '../../src/enrol/host-trust.ts'
 import { changedHostKey, makeKeyPair, startSshServer, type OpensshServer } from '../../testkit/index.ts'
 import { findProgram } from '../../testkit/daemon.ts'
+import { failureOf } from '../failure-of.ts'
 import { fleetOf, type Changes, type TestFleet } from '../interop/fleet-of.ts'
 import { HostKeyPlace, nameOf, type Certificate, type KeyFile } from './host-key-place.ts'
 
 const known = (fleet: TestFleet): Promise<string> => readFile(join(fleet.folder, 'known_hosts'), 'utf8')
 const statuses = (offers: readonly OfferedKey[]): unknown => offers.map(({ fingerprint, status }) => ({ fingerprint, status }))
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 describe('trusting a host', () => {
   it('is two steps in the audit log, with the keys that were shown and those that are trusted', async () => {

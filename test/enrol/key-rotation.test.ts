@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { chown, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { RemexError } from '../../src/core/errors.ts'
 import { fingerprint, parseHostKey } from '../../src/core/host-key.ts'
 import { authorizedKeys } from '../../src/keys/authorized-keys.ts'
 import type { KeyStatusRow } from '../../src/enrol/keys.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
+import { failureOf } from '../failure-of.ts'
 import { buildCommandLine } from '../cli/workshop.ts'
 import { keyPlace, obstacle, willing, type KeyPlace } from './key-place.ts'
 
@@ -23,12 +23,6 @@ beforeEach(async () => {
 afterEach(async () => {
   if (!obstacle) await place[Symbol.asyncDispose]()
 })
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 async function statusRows(remex = place.remex): Promise<KeyStatusRow[]> {
   const rows: KeyStatusRow[] = []

@@ -1,10 +1,10 @@
 import { chmod, chown, mkdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { RemexError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import type { TestUser } from '../../testkit/test-user.ts'
+import { failureOf } from '../failure-of.ts'
 import { keyPlace, obstacle, PASSWORD, willing, type KeyPlace, type PlaceOptions } from './key-place.ts'
 
 const skipping = obstacle && ` (skipped: ${obstacle})`
@@ -15,12 +15,6 @@ const start = async (ids: readonly string[] = ['vm01'], options: PlaceOptions = 
 afterEach(async () => {
   if (!obstacle) await place[Symbol.asyncDispose]()
 })
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 /** Puts a file into the home as its user would have. */
 async function give({ home, uid, gid }: TestUser, name: string, text: string, mode = 0o600): Promise<string> {
@@ -89,6 +83,13 @@ describe.skipIf(obstacle)(`keys setup${skipping}`, () => {
     await start(['vm01'], { config: ['PasswordAuthentication no'] })
     const error = await failureOf(place.remex.keys.setup('vm01', { password: () => Promise.reject(new Error('asked')) }))
     expect(error).toMatchObject({ code: 'AUTH_FAILED', hint: expect.stringContaining('ssh-agent') as string })
+  })
+
+  it('gives the password to a host that asks for it in a dialogue, once', async () => {
+    await start(['vm01'], { config: ['UsePAM yes', 'PasswordAuthentication no', 'KbdInteractiveAuthentication yes'] })
+    const wrong = { ...willing, password: () => Promise.resolve(new Secret('wrong')) }
+    expect(await failureOf(place.remex.keys.setup('vm01', wrong))).toMatchObject({ code: 'AUTH_FAILED', message: expect.stringContaining('keyboard-interactive') as string })
+    expect(await place.remex.keys.setup('vm01', willing)).toMatchObject({ by: 'password', added: true })
   })
 
   it('trusts no host that nobody vouched for', async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RemexError } from '../../src/core/errors.ts'
 import { Remex } from '../../src/remex.ts'
 import { startSshServer, type TestSshServer } from '../../testkit/ssh-server.ts'
+import { failureOf } from '../failure-of.ts'
 import { fleetOf } from '../interop/fleet-of.ts'
 
 let server: TestSshServer
@@ -11,12 +12,6 @@ beforeAll(async () => {
   server = await startSshServer()
 })
 afterAll(() => server.close())
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 describe('a caller without types', () => {
   it.each<[string, Record<string, unknown>, RegExp]>([

@@ -5,12 +5,12 @@ import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AuditRecord } from '../../src/audit/record.ts'
 import { verifyAudit } from '../../src/audit/verify.ts'
-import { RemexError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
 import type { RunOptions } from '../../src/fleet/requests.ts'
 import * as faults from '../../testkit/fault-servers.ts'
 import { startSshServer, type TestSshServer } from '../../testkit/ssh-server.ts'
 import { until } from '../../testkit/until.ts'
+import { failureOf } from '../failure-of.ts'
 import { fleetOf, type TestFleet } from '../interop/fleet-of.ts'
 
 let server: TestSshServer
@@ -18,12 +18,6 @@ beforeAll(async () => {
   server = await startSshServer()
 })
 afterAll(() => server.close())
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 const eventsOf = (records: readonly AuditRecord[]): string[] => records.map(({ event, operation, error_code: code }) => [event, operation, code ?? '-'].join(' '))
 

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { RemexError } from '../../src/core/errors.ts'
 import type { Remex } from '../../src/remex.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { startSshServer, type TestSshServer } from '../../testkit/ssh-server.ts'
+import { failureOf } from '../failure-of.ts'
 import { fleetOf, type Changes, type TestFleet } from '../interop/fleet-of.ts'
 
 let target: TestSshServer
@@ -16,12 +16,6 @@ beforeAll(async () => {
 afterAll(() => Promise.all([target.close(), jump.close()]))
 
 const fleetVia = (changes: Changes): Promise<TestFleet> => fleetOf({ vm01: target, vm02: jump }, { ...changes, settings: { connect_timeout: '20s', ...changes.settings } })
-
-async function failureOf(work: Promise<unknown>): Promise<RemexError> {
-  const outcome: unknown = await work.catch((error: unknown) => error)
-  expect(outcome).toBeInstanceOf(RemexError)
-  return outcome as RemexError
-}
 
 describe('a host behind a jump', () => {
   it('is reached through it, and runs and transfers like any other', async () => {
