@@ -133,7 +133,6 @@ async function identityFile(alias: string, values: SshValues, { around, notices 
     if (written.toLowerCase() === 'none') return undefined
     const path = identityPath(written, alias, values, around)
     if (path === undefined) notices.add('an IdentityFile with a token, a variable or a home that is not known here is left out', alias)
-    else if (path.endsWith('.pub')) notices.add('an IdentityFile that is a public key is left out; the agent is asked for its key', alias)
     else if (await around.exists(path)) return path.startsWith(`${around.home}/`) ? `~${path.slice(around.home.length)}` : path
     else notices.add(`the IdentityFile ${written} is not there and was left out`, alias)
   }

@@ -22,6 +22,7 @@ describe('a host of ssh_config', () => {
     ['is not in a pattern that it excludes', `${WEB}Host * !web\n  User other\n`, { web: { ip: '10.0.0.1' } }],
     ['has tokens of HostName replaced', 'Host web\n  HostName %h.example.com\n', { web: { ip: 'web.example.com' } }],
     ['is in lower case as an address', 'Host Web\n  HostName %h.Example.com\n', { Web: { ip: 'web.example.com' } }],
+    ['keeps a public key, which the agent has the rest of', `${WEB}  IdentityFile ~/.ssh/card.pub\n`, { web: { ip: '10.0.0.1', identity_file: '~/.ssh/card.pub' } }, { keys: ['/home/operator/.ssh/card.pub'] }],
     ['has the first key file that is there', `${WEB}  IdentityFile ~/.ssh/no\n  IdentityFile %d/.ssh/%r-%h\n  IdentityFile ~/.ssh/yes\n  User bob\n`, { web: { ip: '10.0.0.1', ssh_user: 'bob', identity_file: '~/.ssh/bob-10.0.0.1' } }, { keys: ['/home/operator/.ssh/bob-10.0.0.1', '/home/operator/.ssh/yes'] }],
     ['has no key file where none is set', WEB, { web: { ip: '10.0.0.1' } }, { keys: ['/home/operator/.ssh/id_ed25519'] }],
     ['has its lines under Match all, host and originalhost', `${WEB}Match host 10.0.0.*\n  User bob\nMatch originalhost web,x\n  Port 23\nMatch all\n  Port 24\n`, { web: { ip: '10.0.0.1', ssh_port: 23, ssh_user: 'bob' } }],
@@ -74,7 +75,6 @@ describe('what cannot be kept', () => {
     ['HostKeyAlias', `${WEB}  HostKeyAlias x\n`, /^web: HostKeyAlias/],
     ['a key file that is not there', `${WEB}  IdentityFile /nope\n`, /^web: the IdentityFile \/nope is not there/],
     ['a key file with a token that is not known', `${WEB}  IdentityFile /%C\n`, /^web: an IdentityFile with a token/],
-    ['a key file that is a public key', `${WEB}  IdentityFile /k.pub\n`, /^web: an IdentityFile that is a public key/],
     ['an Include of another home', `Include ~bob/config\n${WEB}`, /^config:1: an Include of another user's home/],
     ['what many hosts have, once', `Host a b c d e f g\nHostKeyAlias x\n${WEB}`, /^a, b, c, d, e and 2 more: HostKeyAlias/],
   ]
