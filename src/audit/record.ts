@@ -9,7 +9,7 @@ export interface AuditRecord {
   readonly seq: number
   /** When it was asked for; the wall clock may jump, `seq` does not. */
   readonly time: string
-  /** `begin`, `finish`, `denied`, `host_trust`, `host_forget`, `repaired`, … */
+  /** `begin`, `finish`, `denied`, `repaired`, … */
   readonly event: string
   /** Joins `begin` and `finish` of one operation on one host. */
   readonly op_id?: string

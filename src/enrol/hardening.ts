@@ -19,12 +19,14 @@ const ROLLBACK_MS = 60_000
 /** How long sshd may take until it goes by the new settings. */
 const RELOAD_MS = 10_000
 const LOOK_AGAIN_MS = 250
+/** What lets in whoever guesses right, or anybody. Tickets and host-based logins are the business of whoever set them up. */
+const GUESSABLE = new Set(['password', 'keyboard-interactive', 'none'])
 /** While sshd reads its settings anew, nobody listens for a moment. */
 const RELOADING = new Set(['UNREACHABLE', 'CONNECTION_LOST', 'THROTTLED', 'CONNECT_TIMEOUT'])
 
 /**
- * Lets the sshd of a host accept keys alone, by a drop-in file. That the host's key still opens it, and that it asks for no
- * password, is proved by new connections; where that fails, or we are gone, the host goes back to what it had before.
+ * Lets the sshd of a host accept keys and no passwords, by a drop-in file. That the host's key still opens it, and that it takes
+ * no password any more, is proved by new connections; where that fails, or we are gone, the host goes back to what it had before.
  * Rejects with why it could not be done; the host is then as it was.
  */
 export async function hardenHost(subject: Subject, rollbackAfterMs = ROLLBACK_MS): Promise<HardeningReport> {
@@ -33,7 +35,7 @@ export async function hardenHost(subject: Subject, rollbackAfterMs = ROLLBACK_MS
   try {
     const methods = await proof(subject, key)
     if (state !== undefined) await confirm(subject, state)
-    subject.onStep(`a login with the key works, and the host accepts ${methods.join(', ')} alone`)
+    subject.onStep(`a login with the key works, and the host accepts no passwords, only ${methods.slice(0, 10).map(printable).join(', ')}`)
     return { vmId: subject.host.id, changed: state !== undefined, methods }
   } catch (error) {
     if (state !== undefined) await undo(subject, state)
@@ -85,8 +87,8 @@ async function attempt(subject: Subject, key: StoredKey): Promise<Seen> {
   const { host: { id: vmId }, runtime, signal } = subject
   try {
     const methods = await runtime.dispatcher.step(vmId, { operation: 'key_prove', userKey: key.fingerprint, signal }, (on) => on.loginMethods())
-    const others = methods.filter((method) => method !== 'publickey')
-    if (others.length > 0) return { kind: 'not_yet', why: `it still accepts ${others.slice(0, 10).map(printable).join(', ')}` }
+    const guessable = methods.filter((method) => GUESSABLE.has(method))
+    if (guessable.length > 0) return { kind: 'not_yet', why: `it still accepts ${guessable.join(', ')}` }
     return (await isLetIn(subject, key)) ? { kind: 'proved', methods } : { kind: 'not_yet', why: 'it does not let the key in any more' }
   } catch (error) {
     if (error instanceof RemexError && RELOADING.has(error.code)) return { kind: 'not_yet', why: `it cannot be reached any more (${error.message})` }
