@@ -89,7 +89,7 @@ All ${DEMO_STEPS.length} steps came out as they should. The servers are gone, an
 Next, with your own hosts:
   ${remex} init                 writes configs/config.yml; enter your hosts there
   ${remex} config check
-  ${remex} hosts trust all      compare the fingerprints
+  ${remex} keys setup all       from nothing to access by key
   ${remex} run all -- uptime
 Or play with these four: ${remex} demo --keep`)
 }

@@ -68,7 +68,7 @@ function tellImport(door: Door, imported: ImportedConfig | undefined): void {
 function writtenText(door: Door, path: string, { source, imported }: { source: ImportSource | undefined; imported: ImportedConfig | undefined }): string {
   const remex = programName() + (door.globals.config === undefined ? '' : ` --config ${printable(quoteWord(path))}`)
   const wrote = `wrote ${printable(path)}`
-  if (!source || !imported) return `${wrote}\nNext: enter your hosts there, then\n  ${remex} config check\n  ${remex} hosts trust all\n  ${remex} run all -- uptime`
+  if (!source || !imported) return `${wrote}\nNext: enter your hosts there, then\n  ${remex} config check\n  ${remex} keys setup all\n  ${remex} run all -- uptime`
   const { hosts, leftOut } = imported
   const left = leftOut.length === 0 ? '' : `, ${leftOut.length} left out`
   const counts = `${hosts} ${hosts === 1 ? 'host' : 'hosts'} of ${printable(source.path)}${left}`
