@@ -8,7 +8,7 @@ import type { GroupRunOptions } from '../fleet/group.ts'
 import type { Remex } from '../remex.ts'
 import type { DemoFleet } from './demo-fleet.ts'
 import { receiptLine } from './transfer-report.ts'
-import { stateOf, verdictText } from './verdict.ts'
+import { stateText, verdictText } from './verdict.ts'
 
 /** What a step of the demo works with. */
 export interface DemoScene {
@@ -136,7 +136,7 @@ async function showRun({ show }: DemoScene, results: AsyncIterable<RunResult>): 
     count++
     if (result.success) succeeded++
     for (const line of result.stdout.trimEnd().split('\n')) show(printable(`${result.vmId}: ${line}`))
-    if (result.error) show(printable(`${result.vmId}: ${stateOf(result)}: ${result.error.message}`))
+    if (result.error) show(printable(`${result.vmId}: ${stateText(result.state)}: ${result.error.message}`))
   }
   show(`${count} hosts: ${succeeded} succeeded`)
   return succeeded === count

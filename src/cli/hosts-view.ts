@@ -1,5 +1,4 @@
 import type { ErrorCode } from '../core/errors.ts'
-import { foldIds } from '../core/fold.ts'
 import type { RunResult } from '../core/outcome.ts'
 import { printable } from '../core/printable.ts'
 import { painter, type Style } from './colour.ts'
@@ -8,7 +7,8 @@ import { notice, type Door } from './door.ts'
 import { PrefixedLines } from './prefixed-lines.ts'
 import type { RunView } from './run-report.ts'
 import type { Sink } from './sink.ts'
-import { incompleteText, reasonOf, stateOf, verdictText } from './verdict.ts'
+import { Tally } from './tally.ts'
+import { incompleteText, verdictText } from './verdict.ts'
 
 /** One colour after another, so that neighbours differ. */
 const COLOURS: readonly Style[] = ['cyan', 'green', 'yellow', 'blue', 'magenta']
@@ -89,32 +89,5 @@ class HostLines {
   #prefix(vmId: string, sink: Sink): string {
     const style = COLOURS[this.#ids.indexOf(vmId) % COLOURS.length] ?? 'cyan'
     return painter(this.#door, sink)(printable(`${vmId}:`), style) + ' '.repeat(this.#width - vmId.length - 1)
-  }
-}
-
-/** Of a run that goes on without us. */
-const LEFT = 'left running'
-
-/** How many hosts came to which end. */
-class Tally {
-  readonly #states = new Map<string, number>()
-  /** Ids by why they did not succeed. */
-  readonly #failed = new Map<string, string[]>()
-  #count = 0
-
-  add(result: RunResult, left: boolean): void {
-    this.#count++
-    const state = left ? LEFT : stateOf(result)
-    this.#states.set(state, (this.#states.get(state) ?? 0) + 1)
-    if (state === 'succeeded') return
-    const reason = left ? LEFT : reasonOf(result)
-    this.#failed.set(reason, [...(this.#failed.get(reason) ?? []), result.vmId])
-  }
-
-  lines(): string[] {
-    const { succeeded = 0, ...others } = Object.fromEntries(this.#states)
-    const parts = [`${succeeded} succeeded`, ...Object.entries(others).map(([state, count]) => `${count} ${state}`)]
-    const failing = [...this.#failed].map(([reason, ids]) => `  ${printable(foldIds(ids))}: ${reason}`)
-    return [`${this.#count} hosts: ${parts.join(', ')}`, ...failing]
   }
 }

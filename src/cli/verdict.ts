@@ -1,31 +1,19 @@
+import type { HostState } from '../core/host-state.ts'
 import type { KillVerdict, RunResult } from '../core/outcome.ts'
 
-/** How a run ended, in a word or two, for a summary. */
-export function stateOf({ ended, success, error }: RunResult): string {
-  if (success) return error ? 'not recorded' : 'succeeded'
-  switch (ended) {
-    case 'exited':
-      return 'failed'
-    case 'signaled':
-      return 'ended by a signal'
-    case 'timed_out':
-      return 'timed out'
-    case 'cancelled':
-      return 'cancelled'
-    case 'lost':
-      return 'lost'
-    case 'not_started':
-      return error?.code === 'UNREACHABLE' || error?.code === 'CONNECT_TIMEOUT' ? 'unreachable' : 'not started'
-  }
+/** The states whose words are not their names. */
+const TEXTS: Readonly<Partial<Record<HostState, string>>> = { signaled: 'ended by a signal', host_key_refused: 'host key refused', login_refused: 'login refused' }
+
+/** A state in a word or two, for a summary. */
+export function stateText(state: HostState): string {
+  return TEXTS[state] ?? state.replaceAll('_', ' ')
 }
 
 /** Why a run did not succeed, for the list behind a summary. */
-export function reasonOf(result: RunResult): string {
-  const { ended, exitCode, signal, error } = result
+export function reasonOf({ ended, exitCode, signal, error, state }: RunResult): string {
   if (ended === 'exited' && !error) return `exit status ${exitCode ?? 'unknown'}`
   if (ended === 'signaled') return `signal ${signal ?? 'unknown'}`
-  const state = stateOf(result)
-  return error && !['timed out', 'cancelled'].includes(state) ? `${state} (${error.code})` : state
+  return error && !['timed_out', 'cancelled', 'not_tried'].includes(state) ? `${stateText(state)} (${error.code})` : stateText(state)
 }
 
 /** What became of the processes on the host after a deadline or a cancel. */

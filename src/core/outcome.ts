@@ -1,4 +1,5 @@
 import type { RemexError } from './errors.ts'
+import { hostState, type HostState } from './host-state.ts'
 
 /**
  * How a run ended. `lost`: it was started, and nobody knows how it ended. `not_started`: it certainly never ran.
@@ -57,6 +58,8 @@ export interface RunFacts {
   readonly killed: KillVerdict | null
   /** Why there is no exit of the command's own; null when it exited or was ended by a signal. */
   readonly error: RemexError | null
+  /** Whether the host's turn never came, because too many others had failed before. Default: false. */
+  readonly untried?: boolean
 }
 
 /** How one command on one host ended, whatever its exit code. Serialises to the `--json` form. */
@@ -82,6 +85,7 @@ export class RunResult implements RunFacts {
   declare readonly engine: string | null
   declare readonly killed: KillVerdict | null
   declare readonly error: RemexError | null
+  declare readonly untried?: boolean
 
   constructor(facts: RunFacts) {
     Object.assign(this, facts)
@@ -90,6 +94,11 @@ export class RunResult implements RunFacts {
   /** Whether the command exited with 0. */
   get success(): boolean {
     return this.ended === 'exited' && this.exitCode === 0
+  }
+
+  /** What became of the host, in one word: `succeeded`, `failed`, `unreachable`, … */
+  get state(): HostState {
+    return hostState({ ...this, untried: this.untried === true })
   }
 
   /** Captured standard output as UTF-8; bytes that are not become U+FFFD. `stdoutRaw` has the bytes. */
@@ -114,6 +123,7 @@ export class RunResult implements RunFacts {
       exit_code: this.exitCode,
       signal: this.signal,
       success: this.success,
+      state: this.state,
       ...streamJson('stdout', this.stdoutRaw, this.stdoutBytes),
       ...streamJson('stderr', this.stderrRaw, this.stderrBytes),
       stdout_bytes: this.stdoutBytes,

@@ -47,6 +47,7 @@ describe('RunResult', () => {
       exit_code: 0,
       signal: null,
       success: true,
+      state: 'succeeded',
       stdout: 'hello\n',
       stderr: '',
       stdout_bytes: 6,

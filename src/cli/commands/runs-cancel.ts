@@ -2,7 +2,7 @@ import type { RunResult } from '../../core/outcome.ts'
 import { printable } from '../../core/printable.ts'
 import { complain } from '../complaint.ts'
 import { printJson, withRemex, type Door } from '../door.ts'
-import { stateOf, verdictText } from '../verdict.ts'
+import { stateText, verdictText } from '../verdict.ts'
 import type { HostFlag } from './runs.ts'
 
 /** `remex runs cancel`: 0 where nothing of the run is left, however it ended. */
@@ -18,7 +18,7 @@ export async function cancelRun(door: Door, runId: string, { host }: HostFlag): 
 async function tell(door: Door, result: RunResult): Promise<void> {
   const { vmId, runId, ended, exitCode, killed, error } = result
   if (!isKnown(result)) return error ? complain(door, error) : undefined
-  const state = ended === 'exited' ? `exited ${exitCode ?? '?'}` : stateOf(result)
+  const state = ended === 'exited' ? `exited ${exitCode ?? '?'}` : stateText(result.state)
   const text = ended === 'cancelled' ? 'cancelled' : `had ended before: ${state}`
   await door.stdout.line(printable(`${vmId}: run ${runId}: ${text}${killed ? `; ${verdictText(killed)}` : ''}`))
 }
