@@ -66,8 +66,11 @@ export async function loginMethods(runtime: SessionRuntime, host: HostConfig, si
 async function connectTo(runtime: SessionRuntime, host: HostConfig, hop: Hop): Promise<Connection> {
   refuseOtherEngine(runtime, host)
   const target = { ...(await provingTarget(runtime, host)), identities: await runtime.identitiesOf(host) }
-  const stream = host.jump === undefined ? undefined : await throughJump(runtime, host, hop)
-  return runtime.governor.handshake(serverOf(host), () => runtime.engine.connect({ ...target, ...(stream && { stream }) }, hop.signal), hop.signal)
+  const { jump } = host
+  if (jump === undefined) return runtime.governor.handshake(serverOf(host), () => runtime.engine.connect(target, hop.signal), hop.signal)
+  // A stream is of one attempt: one that was turned away needs another.
+  const connect = async (): Promise<Connection> => runtime.engine.connect({ ...target, stream: await throughJump(runtime, host, hop) }, hop.signal)
+  return runtime.governor.through(jump, () => runtime.governor.handshake(serverOf(host), connect, hop.signal), hop.signal)
 }
 
 /** What handshakes are counted by. */

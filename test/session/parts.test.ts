@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { Capture } from '../../src/session/capture.ts'
 import { drain } from '../../src/session/drain.ts'
+import { remexError, type RemexError } from '../../src/core/errors.ts'
 import { Governor } from '../../src/session/governor.ts'
+import { FakeClock } from '../../testkit/fake-clock.ts'
 import { StartedMark } from '../../src/session/started-mark.ts'
 
 describe('a capture', () => {
@@ -113,5 +115,74 @@ describe('the governor', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED' })
     await Promise.allSettled(running)
     await expect(next).resolves.toBe('next')
+  })
+
+  /** A server that turns away whoever comes while `room` are at it. */
+  function server(clock: FakeClock, room: () => number): { handshake: () => Promise<string>; most: number } {
+    let busy = 0
+    const seen = {
+      most: 0,
+      async handshake(): Promise<string> {
+        if (busy >= room()) throw remexError('THROTTLED', 'closed before the banner')
+        seen.most = Math.max(seen.most, ++busy)
+        await clock.sleep(20)
+        busy--
+        return 'in'
+      },
+    }
+    return seen
+  }
+
+  async function inTime<T>(clock: FakeClock, work: Promise<T>, mostMs: number): Promise<{ result: T; tookMs: number }> {
+    const startMs = clock.monotonicMs()
+    const over = work.then((result) => ({ result, tookMs: clock.monotonicMs() - startMs }))
+    let isOver = false
+    void over.then(() => (isOver = true), () => (isOver = true))
+    while (!isOver && clock.monotonicMs() - startMs < mostMs) await clock.advance(10)
+    return over
+  }
+
+  it('goes slower with a server that turns some away, and loses none of them', async () => {
+    const clock = new FakeClock()
+    const governor = new Governor(clock)
+    const { handshake } = server(clock, () => 3)
+    const all = Array.from({ length: 500 }, () => governor.handshake('a:22', handshake))
+    const { result, tookMs } = await inTime(clock, Promise.all(all), 120_000)
+    expect(new Set(result)).toEqual(new Set(['in']))
+    // At three at a time the server itself would take 3.3 s.
+    expect(tookMs).toBeLessThan(30_000)
+  })
+
+  it('tries one of several for a minute at most where a server takes nobody', async () => {
+    const clock = new FakeClock()
+    const governor = new Governor(clock)
+    const all = Array.from({ length: 4 }, () => governor.handshake('a:22', server(clock, () => 0).handshake).catch((error: unknown) => error))
+    const { result, tookMs } = await inTime(clock, Promise.all(all), 300_000)
+    expect(result.map((error) => (error as RemexError).code)).toEqual(Array.from({ length: 4 }, () => 'THROTTLED'))
+    expect(tookMs).toBeGreaterThanOrEqual(60_000)
+    expect(tookMs).toBeLessThan(120_000)
+  })
+
+  it('leaves it to the caller where one alone is turned away', async () => {
+    const clock = new FakeClock()
+    await expect(new Governor(clock).handshake('a:22', server(clock, () => 0).handshake)).rejects.toMatchObject({ code: 'THROTTLED' })
+    expect(clock.monotonicMs()).toBe(0)
+  })
+
+  it('does not hold up one server for another that turns its clients away', async () => {
+    const clock = new FakeClock()
+    const governor = new Governor(clock)
+    const refused = Array.from({ length: 8 }, () => governor.handshake('a:22', server(clock, () => 0).handshake).catch(() => 'refused'))
+    const { tookMs } = await inTime(clock, governor.handshake('b:22', server(clock, () => 1).handshake), 10_000)
+    expect(tookMs).toBeLessThan(100)
+    await inTime(clock, Promise.all(refused), 300_000)
+  })
+
+  it('lets 32 at a time through one jump host, whatever lies behind it', async () => {
+    const clock = new FakeClock()
+    const governor = new Governor(clock)
+    const behind = server(clock, () => Infinity)
+    await inTime(clock, Promise.all(Array.from({ length: 100 }, () => governor.through('vm04', behind.handshake))), 10_000)
+    expect(behind.most).toBe(32)
   })
 })
