@@ -10,6 +10,7 @@ import type { GroupRunOptions } from '../fleet/group.ts'
 import { complain } from './complaint.ts'
 import type { Door } from './door.ts'
 import { parseEnvironment } from './environment.ts'
+import type { ViewFlags } from './run-report.ts'
 import { collected, durationText, runIdText, sizeBytes, wholeNumber } from './values.ts'
 
 /** The options of `run` and `script` as commander gives them. */
@@ -28,6 +29,9 @@ export interface RunFlags {
   readonly idempotent?: boolean
   readonly retries?: number
   readonly parallel?: number
+  readonly gather?: boolean
+  readonly diff?: boolean
+  readonly outDir?: string
   readonly maxOutput?: number
   readonly dryRun?: boolean
 }
@@ -52,6 +56,9 @@ export function addRunOptions(command: Command): Command {
     .option('--idempotent', 'running it twice is harmless: repeat it after a lost connection too')
     .option('--retries <n>', 'attempts, where a repeat cannot run it twice (default: default_retry, 3)', wholeNumber('--retries', 1))
     .option('--parallel <n>', 'hosts at a time (default: max_parallel_commands, 32)', wholeNumber('--parallel', 1))
+    .option('--gather', 'print equal output once, at the end, with the hosts that gave it')
+    .option('--diff', 'as --gather; what is not as on most hosts is shown by how it differs')
+    .option('--out-dir <dir>', 'also write the output of each host to files: <dir>/<host>.out, <dir>/<host>.err')
     .option('--max-output <bytes>', 'with --json: keep this much of each stream, as 65536, 64k, 10M (default: max_output_bytes, 10M)', sizeBytes('--max-output'))
     .option('--dry-run', 'say what would run where; send nothing')
 }
@@ -66,6 +73,19 @@ export async function readRunOptions(flags: RunFlags, door: Door): Promise<Group
   const { timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutput: maxOutputBytes, runId } = flags
   const kept = { ...(isDurable(flags) && { durable: true }), ...(runId !== undefined && { runId }) }
   return { env, timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutputBytes, stdin, ...kept }
+}
+
+/** What is to be done with the output. Throws `USAGE` where it cannot be done together. */
+export function viewFlags({ gather = false, diff = false, outDir, detach }: RunFlags, { globals }: Pick<Door, 'globals'>): ViewFlags {
+  const name = diff ? '--diff' : '--gather'
+  if (outDir === '') throw remexError('USAGE', '--out-dir names no directory')
+  if (detach && (gather || diff || outDir !== undefined)) {
+    throw remexError('USAGE', `--detach waits for no output, so ${gather || diff ? name : '--out-dir'} has none`, { hint: 'Leave --detach out, or see the output later: remex runs attach <run-id>' })
+  }
+  if (globals.json && (gather || diff)) {
+    throw remexError('USAGE', `--json and ${name} cannot be used together`, { hint: `Leave ${name} out: with --json every host has an object with its own output.` })
+  }
+  return { gather: gather || diff, diff, outDir }
 }
 
 /** Whether the run is to outlive us. */

@@ -1,3 +1,4 @@
+import { ERRORS } from '../core/errors.ts'
 import type { RunResult } from '../core/outcome.ts'
 import type { GroupRunOptions, HostGroup } from '../fleet/group.ts'
 import { notice, printJson, type Door } from './door.ts'
@@ -9,35 +10,52 @@ import { oneHostView } from './one-host-view.ts'
 export interface RunView {
   /** Undefined: the output is captured and comes with the result. */
   readonly onOutput: GroupRunOptions['onOutput'] | undefined
+  /** Whether the output is to come with the result although it is listened to. Default: false. */
+  readonly captures?: boolean
   /** A host is done. */
   readonly finished: (result: RunResult) => void | Promise<void>
   /** All hosts are done. */
-  readonly end: () => void
+  readonly end: () => void | Promise<void>
+  /** Asked at the end: whether something that was asked for could not be shown or written. Default: it never happens. */
+  readonly failed?: () => boolean
+}
+
+/** What was asked for of the output. */
+export interface ViewFlags {
+  /** Equal output is folded, at the end. */
+  readonly gather: boolean
+  /** As `gather`, and the others are shown by how they differ from the largest group. */
+  readonly diff: boolean
+  /** The directory that gets a file for each host; undefined: none does. */
+  readonly outDir: string | undefined
 }
 
 /** Starts the run on the group with these options besides its own. */
 export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'onNotice' | 'signal' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
 
 /** Runs on all hosts of the group, shows what comes, and gives the exit status. */
-export async function reportRuns(door: Door, group: HostGroup, start: StartRuns): Promise<number> {
+export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags, start: StartRuns): Promise<number> {
   tellLeftOut(door, group)
-  const view = chooseView(door, group)
+  const view = await chooseView(door, group, flags)
   const { stop } = door
   const statuses: number[] = []
   const live = {
     onStart: (vmId: string) => stop.started(vmId),
     signal: stop.signal,
     ...(stop.follows && { onNotice: (text: string) => notice(door, text) }),
+    ...(view.onOutput && { onOutput: view.onOutput }),
     // What is shown as it comes need not be kept.
-    ...(view.onOutput && { onOutput: view.onOutput, maxOutputBytes: 0 }),
+    ...(view.onOutput && !view.captures && { maxOutputBytes: 0 }),
   }
   for await (const result of start(live)) {
     stop.ended(result.vmId)
     statuses.push(runStatus(result))
     await view.finished(result)
   }
-  view.end()
-  return groupStatus(statuses)
+  await view.end()
+  const status = groupStatus(statuses)
+  if (status !== 0 || !view.failed?.()) return status
+  return group.ids.length === 1 ? ERRORS.NO_SPACE.exitStatus : 1
 }
 
 /** The status of one host as it is; of several 0 where all succeeded, else 1. */
@@ -52,7 +70,7 @@ export function tellLeftOut(door: Door, group: Pick<HostGroup, 'leftOut'>): void
   for (const { id, reason } of group.leftOut) notice(door, `${id} is left out: it is ${reason}`)
 }
 
-function chooseView(door: Door, group: HostGroup): RunView {
+async function chooseView(door: Door, group: HostGroup, _flags: ViewFlags): Promise<RunView> {
   if (door.globals.json) return { onOutput: undefined, finished: (result) => printJson(door, result), end: () => undefined }
   return group.ids.length === 1 ? oneHostView(door) : hostsView(door, group.ids)
 }

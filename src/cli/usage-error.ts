@@ -3,7 +3,7 @@ import { remexError, type RemexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 
 /** Options that come with a later version; a user who has read of them deserves a clear answer. */
-const LATER = new Set(['--batch', '--max-failures', '--gather'])
+const LATER = new Set(['--batch', '--max-failures'])
 
 /** The `USAGE` error of what commander found wrong with the command line; `command` is the one it was about. */
 export function usageError(error: CommanderError, command: Command): RemexError {

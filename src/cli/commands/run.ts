@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { remexError } from '../../core/errors.ts'
 import type { Command as RemoteCommand } from '../../fleet/requests.ts'
 import { withRemex, type Door, type Start } from '../door.ts'
-import { addRunOptions, isDurable, readRunOptions, TARGETS, type RunFlags } from '../run-options.ts'
+import { addRunOptions, isDurable, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
 import { reportRuns } from '../run-report.ts'
 
 interface Flags extends RunFlags {
@@ -23,6 +23,7 @@ export function defineRun(command: Command, start: Start): void {
 
 async function run(door: Door, targets: string, flags: Flags): Promise<number> {
   const what = commandOf(flags.command, door.words)
+  const view = viewFlags(flags, door)
   const options = await readRunOptions(flags, door)
   if (isDurable(flags)) door.stop.onlyFollow()
   return withRemex(door, async (remex) => {
@@ -35,7 +36,7 @@ async function run(door: Door, targets: string, flags: Flags): Promise<number> {
       const { reportStarts } = await import('../start-report.ts')
       return reportStarts(door, group, group.start(what, { ...options, signal: door.stop.signal }))
     }
-    return reportRuns(door, group, (live) => group.run(what, { ...options, ...live }))
+    return reportRuns(door, group, view, (live) => group.run(what, { ...options, ...live }))
   })
 }
 

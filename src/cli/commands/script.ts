@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { withRemex, type Door, type Start } from '../door.ts'
 import { requireLocalFile } from '../local-file.ts'
-import { addRunOptions, isDurable, readRunOptions, TARGETS, type RunFlags } from '../run-options.ts'
+import { addRunOptions, isDurable, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
 import { reportRuns } from '../run-report.ts'
 
 interface Flags extends RunFlags {
@@ -27,6 +27,7 @@ export function defineScript(command: Command, start: Start): void {
 
 async function script(door: Door, { targets, path, flags }: { targets: string; path: string; flags: Flags }): Promise<number> {
   const { interpreter, remote, keep } = flags
+  const view = viewFlags(flags, door)
   if (!remote) await requireLocalFile(path)
   const options = { ...(await readRunOptions(flags, door)), args: door.words ?? [], interpreter, remote, keep }
   if (isDurable(flags)) door.stop.onlyFollow()
@@ -40,7 +41,7 @@ async function script(door: Door, { targets, path, flags }: { targets: string; p
       const { reportStarts } = await import('../start-report.ts')
       return reportStarts(door, group, group.startScript(path, { ...options, signal: door.stop.signal }))
     }
-    return reportRuns(door, group, (live) => group.script(path, { ...options, ...live }))
+    return reportRuns(door, group, view, (live) => group.script(path, { ...options, ...live }))
   })
 }
 
