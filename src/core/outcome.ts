@@ -58,8 +58,12 @@ export interface RunFacts {
   readonly killed: KillVerdict | null
   /** Why there is no exit of the command's own; null when it exited or was ended by a signal. */
   readonly error: RemexError | null
-  /** Whether the host's turn never came, because too many others had failed before. Default: false. */
+  /** Whether the host's turn never came, because too many others had failed before, or everything was cancelled. Default: false. */
   readonly untried?: boolean
+  /** Whether this is the check after the host's run, which failed. Default: false. */
+  readonly check?: boolean
+  /** The operation on several hosts that it belongs to. Default: none. */
+  readonly opId?: string
 }
 
 /** How one command on one host ended, whatever its exit code. Serialises to the `--json` form. */
@@ -86,6 +90,8 @@ export class RunResult implements RunFacts {
   declare readonly killed: KillVerdict | null
   declare readonly error: RemexError | null
   declare readonly untried?: boolean
+  declare readonly check?: boolean
+  declare readonly opId?: string
 
   constructor(facts: RunFacts) {
     Object.assign(this, facts)
@@ -98,7 +104,7 @@ export class RunResult implements RunFacts {
 
   /** What became of the host, in one word: `succeeded`, `failed`, `unreachable`, … */
   get state(): HostState {
-    return hostState({ ...this, untried: this.untried === true })
+    return hostState({ ...this, untried: this.untried === true, check: this.check === true })
   }
 
   /** Captured standard output as UTF-8; bytes that are not become U+FFFD. `stdoutRaw` has the bytes. */
@@ -115,9 +121,11 @@ export class RunResult implements RunFacts {
   toJSON(): Record<string, unknown> {
     return {
       run_id: this.runId,
+      ...(this.opId === undefined ? {} : { op_id: this.opId }),
       vm_id: this.vmId,
       user: this.user,
       operation: this.operation,
+      ...(this.check ? { check: true } : {}),
       command: this.command,
       ended: this.ended,
       exit_code: this.exitCode,

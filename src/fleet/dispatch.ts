@@ -81,6 +81,13 @@ export class Dispatcher {
     return this.#runLike(vmId, description, request, (session, runId) => this.#runScript(session, runId, { request, shown: description.command ?? '' }))
   }
 
+  /** The result of a host whose turn never came; nothing is asked of anybody. Throws `USAGE` for a call that is wrong. */
+  untried(vmId: string, request: RunRequest | ScriptRequest, error: RemexError): RunResult {
+    const { sessions: { clock }, user } = this.#runtime
+    const about = { runId: newRunId(clock.now()), vmId, user, operation: request.operation, command: describe(request).command ?? '' }
+    return new RunResult({ ...notStarted(about, error, clock.now()), untried: true })
+  }
+
   /** Sends or fetches a file or a tree. The receipt, or why there is none, is in the result; rejects as `run` does. */
   async transfer(vmId: string, request: TransferRequest): Promise<TransferResult> {
     const { clock } = this.#runtime.sessions
