@@ -21,6 +21,8 @@ export interface GroupOptions {
 export interface GroupRunOptions extends Omit<RunOptions, 'onOutput'>, GroupOptions {
   /** Gets every byte of every host as it arrives; a promise holds that host's output back. */
   readonly onOutput?: (vmId: string, stream: 'stdout' | 'stderr', chunk: Buffer) => void | Promise<void>
+  /** A host's own signal, besides `signal`: its abort cancels the run on this host alone. Default: it has none. */
+  readonly signalOf?: (vmId: string) => AbortSignal | undefined
 }
 
 /** Options of a script on several hosts. */
@@ -108,8 +110,13 @@ export class HostGroup {
   }
 }
 
-function ofHost<O extends GroupRunOptions>(vmId: string, { onOutput, ...options }: O): Omit<O, 'onOutput'> & Pick<RunOptions, 'onOutput'> {
-  return { ...options, ...(onOutput ? { onOutput: (stream, chunk) => onOutput(vmId, stream, chunk) } : {}) }
+function ofHost<O extends GroupRunOptions>(vmId: string, { onOutput, signalOf, ...options }: O): Omit<O, 'onOutput' | 'signalOf'> & Pick<RunOptions, 'onOutput' | 'signal'> {
+  const own = signalOf?.(vmId)
+  return {
+    ...options,
+    ...(onOutput ? { onOutput: (stream, chunk) => onOutput(vmId, stream, chunk) } : {}),
+    ...(own ? { signal: options.signal ? AbortSignal.any([options.signal, own]) : own } : {}),
+  }
 }
 
 function transferOf(vmId: string, { onProgress, onChange, ...options }: GroupTransferOptions): TransferOptions {

@@ -89,6 +89,19 @@ describe('several hosts', () => {
     expect(results.map(({ vmId, ended, killed }) => [vmId, ended, killed?.survivors.length]).toSorted()).toEqual(IDS.map((id) => [id, 'cancelled', 0]))
   })
 
+  it('can be ended one by one, which the others do not notice', async () => {
+    const cancel = new AbortController()
+    const heard = new Set<string>()
+    const onOutput = (vmId: string): void => {
+      heard.add(vmId)
+      if (heard.size === IDS.length) cancel.abort()
+    }
+    const signalOf = (vmId: string): AbortSignal | undefined => (vmId === 'vm02' ? cancel.signal : undefined)
+    const signal = new AbortController().signal
+    const results = await all(fleet.remex.hosts('all').run('echo up; [ "$NAME" != vm02 ] || sleep 18; sleep 0.5', { signal, signalOf, onOutput }))
+    expect(results.map(({ vmId, ended, killed }) => [vmId, ended, killed?.survivors.length]).toSorted()).toEqual([['vm01', 'exited', undefined], ['vm02', 'cancelled', 0], ['vm03', 'exited', undefined]])
+  })
+
   it('get a file and a script each, and give each its own copy', async () => {
     const local = join(fleet.folder, 'group.sh')
     await writeFile(local, '#!/bin/sh\necho "$NAME $1" | tee made\n')
