@@ -32,6 +32,7 @@ export interface RunFlags {
   readonly gather?: boolean
   readonly diff?: boolean
   readonly outDir?: string
+  readonly live?: boolean
   readonly maxOutput?: number
   readonly dryRun?: boolean
 }
@@ -59,6 +60,7 @@ export function addRunOptions(command: Command): Command {
     .option('--gather', 'print equal output once, at the end, with the hosts that gave it')
     .option('--diff', 'as --gather; what is not as on most hosts is shown by how it differs')
     .option('--out-dir <dir>', 'also write the output of each host to files: <dir>/<host>.out, <dir>/<host>.err')
+    .option('--no-live', 'on a terminal: print the lines of several hosts as they come, in place of a live view')
     .option('--max-output <bytes>', 'with --json: keep this much of each stream, as 65536, 64k, 10M (default: max_output_bytes, 10M)', sizeBytes('--max-output'))
     .option('--dry-run', 'say what would run where; send nothing')
 }
@@ -76,7 +78,7 @@ export async function readRunOptions(flags: RunFlags, door: Door): Promise<Group
 }
 
 /** What is to be done with the output. Throws `USAGE` where it cannot be done together. */
-export function viewFlags({ gather = false, diff = false, outDir, detach }: RunFlags, { globals }: Pick<Door, 'globals'>): ViewFlags {
+export function viewFlags({ gather = false, diff = false, outDir, live = true, detach }: RunFlags, { globals }: Pick<Door, 'globals'>): ViewFlags {
   const name = diff ? '--diff' : '--gather'
   if (outDir === '') throw remexError('USAGE', '--out-dir names no directory')
   if (detach && (gather || diff || outDir !== undefined)) {
@@ -85,7 +87,7 @@ export function viewFlags({ gather = false, diff = false, outDir, detach }: RunF
   if (globals.json && (gather || diff)) {
     throw remexError('USAGE', `--json and ${name} cannot be used together`, { hint: `Leave ${name} out: with --json every host has an object with its own output.` })
   }
-  return { gather: gather || diff, diff, outDir }
+  return { gather: gather || diff, diff, outDir, live }
 }
 
 /** Whether the run is to outlive us. */

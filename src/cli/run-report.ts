@@ -16,6 +16,12 @@ export interface RunView {
   readonly finished: (result: RunResult) => void | Promise<void>
   /** All hosts are done. */
   readonly end: () => void | Promise<void>
+  /** A host's turn has come. */
+  readonly started?: (vmId: string) => void
+  /** Gives a host a signal of its own, by which the view can cancel it alone. */
+  readonly signalOf?: GroupRunOptions['signalOf']
+  /** It is over, after `end` or by an error: the terminal is given back. */
+  readonly close?: () => void | Promise<void>
   /** Asked at the end: whether something that was asked for could not be shown or written. Default: it never happens. */
   readonly failed?: () => boolean
 }
@@ -28,10 +34,12 @@ export interface ViewFlags {
   readonly diff: boolean
   /** The directory that gets a file for each host; undefined: none does. */
   readonly outDir: string | undefined
+  /** Where there is a terminal, many hosts have a live view. */
+  readonly live: boolean
 }
 
 /** Starts the run on the group with these options besides its own. */
-export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'onNotice' | 'signal' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
+export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'onNotice' | 'signal' | 'signalOf' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
 
 /** Runs on all hosts of the group, shows what comes, and gives the exit status. */
 export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags, start: StartRuns): Promise<number> {
@@ -40,19 +48,27 @@ export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags,
   const { stop } = door
   const statuses: number[] = []
   const live = {
-    onStart: (vmId: string) => stop.started(vmId),
+    onStart: (vmId: string) => {
+      stop.started(vmId)
+      view.started?.(vmId)
+    },
     signal: stop.signal,
     ...(stop.follows && { onNotice: (text: string) => notice(door, text) }),
+    ...(view.signalOf && { signalOf: view.signalOf }),
     ...(view.onOutput && { onOutput: view.onOutput }),
     // What is shown as it comes need not be kept.
     ...(view.onOutput && !view.captures && { maxOutputBytes: 0 }),
   }
-  for await (const result of start(live)) {
-    stop.ended(result.vmId)
-    statuses.push(runStatus(result))
-    await view.finished(result)
+  try {
+    for await (const result of start(live)) {
+      stop.ended(result.vmId)
+      statuses.push(runStatus(result))
+      await view.finished(result)
+    }
+    await view.end()
+  } finally {
+    await view.close?.()
   }
-  await view.end()
   const status = groupStatus(statuses)
   if (status !== 0 || !view.failed?.()) return status
   return group.ids.length === 1 ? ERRORS.NO_SPACE.exitStatus : 1
