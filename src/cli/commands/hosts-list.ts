@@ -1,7 +1,9 @@
 import type { HostConfig } from '../../config/types.ts'
-import { resolveTargets } from '../../core/targets.ts'
 import { targetHosts } from '../../config/target-hosts.ts'
-import { printJson, withRemex, type Door } from '../door.ts'
+import { foldIds } from '../../core/fold.ts'
+import { printable } from '../../core/printable.ts'
+import { resolveTargets } from '../../core/targets.ts'
+import { notice, printJson, withRemex, type Door } from '../door.ts'
 import { tableLines } from '../table.ts'
 
 /** `remex hosts list`: what the configuration says, whatever the state of the hosts. */
@@ -15,6 +17,7 @@ export async function listHosts(door: Door, targets: string | undefined): Promis
     else {
       const rows = hosts.map((host) => textRow(host, states.get(host.id)))
       for (const line of tableLines(['HOST', 'ADDRESS', 'PORT', 'LOGIN', 'ROLE', 'GROUPS', 'STATE'], rows)) await door.stdout.line(line)
+      if (hosts.length > 1) notice(door, printable(`${hosts.length} hosts: ${foldIds(hosts.map(({ id }) => id))}`))
     }
     return 0
   })
