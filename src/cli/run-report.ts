@@ -86,7 +86,18 @@ export function tellLeftOut(door: Door, group: Pick<HostGroup, 'leftOut'>): void
   for (const { id, reason } of group.leftOut) notice(door, `${id} is left out: it is ${reason}`)
 }
 
-async function chooseView(door: Door, group: HostGroup, _flags: ViewFlags): Promise<RunView> {
+async function chooseView(door: Door, group: HostGroup, flags: ViewFlags): Promise<RunView> {
+  const view = await shownView(door, group, flags)
+  if (flags.outDir === undefined) return view
+  const { outDirView } = await import('./out-dir.ts')
+  return outDirView(door, flags.outDir, view)
+}
+
+async function shownView(door: Door, group: HostGroup, { gather, diff }: ViewFlags): Promise<RunView> {
   if (door.globals.json) return { onOutput: undefined, finished: (result) => printJson(door, result), end: () => undefined }
+  if (gather) {
+    const { gatherView } = await import('./gather/gather-view.ts')
+    return gatherView(door, group.ids, { diff })
+  }
   return group.ids.length === 1 ? oneHostView(door) : hostsView(door, group.ids)
 }
