@@ -15,6 +15,7 @@ import { Keys } from './enrol/keys.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
 import { HostGroup } from './fleet/group.ts'
 import { Host } from './fleet/host.ts'
+import { Operations } from './fleet/operations.ts'
 import { RunRegistry } from './fleet/registry.ts'
 import { selectHosts } from './fleet/roster.ts'
 import { Runs } from './fleet/runs.ts'
@@ -53,6 +54,7 @@ export class Remex implements AsyncDisposable {
   readonly runs: Runs
   readonly #pool: ConnectionPool
   readonly #dispatcher: Dispatcher
+  readonly #operations: Operations
   readonly #audit: () => Promise<AuditLog>
   readonly #doctor: DoctorRuntime
   #opened: Promise<AuditLog> | undefined
@@ -73,6 +75,7 @@ export class Remex implements AsyncDisposable {
     const shared = { config, audit: this.#audit, user: this.user }
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
+    this.#operations = new Operations(join(stateDir(env, homedir()), 'operations'))
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials })
     this.#doctor = { config, dispatcher: this.#dispatcher, clock: systemClock, env }
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
@@ -99,7 +102,8 @@ export class Remex implements AsyncDisposable {
 
   /** The hosts that a target expression selects. Throws `USAGE`, `HOST_UNKNOWN` or `HOST_NOT_ALLOWED`. */
   hosts(expression: string | readonly string[]): HostGroup {
-    return new HostGroup(selectHosts(this.config, expression), { dispatcher: this.#dispatcher, parallel: this.config.settings.maxParallel })
+    const parts = { dispatcher: this.#dispatcher, operations: this.#operations, clock: systemClock, user: this.user, parallel: this.config.settings.maxParallel }
+    return new HostGroup(selectHosts(this.config, expression), parts)
   }
 
   /** Connects to a host and authenticates, and does nothing else. Rejects with why not. */

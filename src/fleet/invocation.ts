@@ -32,7 +32,7 @@ export function decideOptions(options: RunOptions, host: HostConfig, settings: S
 }
 
 /** Whether the options ask for a durable run. Throws `USAGE` for an id that no run can have. */
-export function isDurable({ durable, runId }: RunOptions): boolean {
+export function isDurable({ durable, runId }: Pick<RunOptions, 'durable' | 'runId'>): boolean {
   if (runId === undefined) return durable ?? false
   if (typeof runId === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(runId)) return true
   throw remexError('USAGE', `runId: ${JSON.stringify(runId)} cannot be the id of a run`, { hint: 'Letters, digits, ., _ and -, at most 64, beginning with a letter or a digit.' })
