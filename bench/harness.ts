@@ -6,14 +6,24 @@ export interface Contender {
   readonly name: string
   /** Does it once. The harness takes the time; a number that is returned is the sample in place of it. */
   readonly run: () => Promise<number | undefined>
+  /** Whether the row goes on without it when it fails, and says why. Default: false, its error ends the measurement. */
+  readonly mayFail?: boolean
+}
+
+/** Who is not in a row, and why. */
+export interface LeftOut {
+  readonly name: string
+  readonly reason: string
 }
 
 /** What a row must reach. Exactly one of the two limits is given. */
 export interface Goal {
   /** The name of the contender that is judged; of several, each must reach it. */
   readonly contender: string | readonly string[]
-  /** `ratio`: to the yardstick; `value`: in the row's unit. */
+  /** `ratio`: to the yardstick, or to the contender `to`; `value`: in the row's unit. */
   readonly of: 'ratio' | 'value'
+  /** Where that one is left out, so is the goal. */
+  readonly to?: string
   readonly atMost?: number
   readonly atLeast?: number
 }
@@ -24,10 +34,12 @@ export interface Row {
   readonly id: string
   readonly title: string
   /** Of the samples. `ms` is what the harness measures; for the others the contenders return the number. */
-  readonly unit: 'ms' | 'runs/s' | 'MB/s' | 'MB'
+  readonly unit: 'ms' | 's' | 'runs/s' | 'MB/s' | 'MB'
   /** The first is the yardstick: the others are given as ratios to it. */
   readonly contenders: readonly [Contender, ...Contender[]]
-  readonly goal?: Goal
+  readonly goal?: Goal | readonly Goal[]
+  /** Who cannot take part here. */
+  readonly leftOut?: readonly LeftOut[]
   /** Rounds that are run first and not counted. Default: 2. */
   readonly warmUps?: number
   /** Rounds that count. Default: 15. */
@@ -48,7 +60,7 @@ export interface Measured {
 }
 
 /** What was measured of a row. */
-export interface RowResult extends Pick<Row, 'id' | 'title' | 'unit' | 'goal'> {
+export interface RowResult extends Pick<Row, 'id' | 'title' | 'unit' | 'goal' | 'leftOut'> {
   readonly contenders: readonly Measured[]
   /** Undefined where the row has no goal. */
   readonly reached: boolean | undefined
@@ -58,13 +70,19 @@ export interface RowResult extends Pick<Row, 'id' | 'title' | 'unit' | 'goal'> {
 export async function measure(row: Row): Promise<RowResult> {
   const { contenders, warmUps = 2, rounds = 15 } = row
   const samples = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]))
+  const leftOut = [...(row.leftOut ?? [])]
   for (let round = -warmUps; round < rounds; round++) {
-    for (const contender of contenders) {
-      const sample = await sampleOf(contender)
-      if (round >= 0) samples.get(contender)?.push(sample)
+    for (const [contender, own] of samples) {
+      const sample = await sampleOf(contender).catch((error: unknown) => {
+        if (!contender.mayFail) throw error
+        leftOut.push({ name: contender.name, reason: error instanceof Error ? error.message : String(error) })
+        samples.delete(contender)
+      })
+      if (round >= 0 && sample !== undefined) own.push(sample)
     }
   }
-  return judged(row, [...samples].map(([{ name }, own]) => measuredOf(name, own, samples.get(contenders[0]) ?? [])))
+  const yardstick = samples.get(contenders[0]) ?? []
+  return judged({ ...row, leftOut }, [...samples].map(([{ name }, own]) => ({ name, samples: own, median: median(own), ratio: ratioOf(own, yardstick) })))
 }
 
 async function sampleOf({ run }: Contender): Promise<number> {
@@ -73,17 +91,22 @@ async function sampleOf({ run }: Contender): Promise<number> {
   return given ?? performance.now() - startMs
 }
 
-function measuredOf(name: string, samples: readonly number[], yardstick: readonly number[]): Measured {
-  const ratios = samples.map((sample, round) => sample / (yardstick[round] ?? Number.NaN))
-  return { name, samples, median: median(samples), ratio: median(ratios) }
+function ratioOf(samples: readonly number[], yardstick: readonly number[]): number {
+  return median(samples.map((sample, round) => sample / (yardstick[round] ?? Number.NaN)))
 }
 
-function judged({ id, title, unit, goal }: Row, contenders: readonly Measured[]): RowResult {
-  if (!goal) return { id, title, unit, goal, contenders, reached: undefined }
-  const missing = judgedNames(goal).find((wanted) => !contenders.some(({ name }) => name === wanted))
+function judged({ id, title, unit, goal, leftOut = [] }: Row, contenders: readonly Measured[]): RowResult {
+  const goals = goalsOf({ goal }).filter(({ to }) => !leftOut.some(({ name }) => name === to))
+  const result = { id, title, unit, goal: goals.length === 0 ? undefined : goals, contenders, ...(leftOut.length === 0 ? {} : { leftOut }) }
+  if (goals.length === 0) return { ...result, reached: undefined }
+  const missing = goals.flatMap(namesIn).find((wanted) => !contenders.some(({ name }) => name === wanted))
   if (missing !== undefined) throw new Error(`the goal of ${id} is for ${missing}, which is not a contender`)
-  const reached = contenders.every((measured) => !judgedNames(goal).includes(measured.name) || reaches(measured, goal))
-  return { id, title, unit, goal, contenders, reached }
+  return { ...result, reached: goals.every((one) => contenders.every((measured) => !judgedNames(one).includes(measured.name) || reaches(measured, one, contenders))) }
+}
+
+/** All goals of a row. */
+export function goalsOf({ goal = [] }: Pick<Row, 'goal'> | { readonly goal: Row['goal'] }): readonly Goal[] {
+  return [goal].flat()
 }
 
 /** Who is judged by the goal. */
@@ -91,8 +114,13 @@ export function judgedNames({ contender }: Goal): readonly string[] {
   return typeof contender === 'string' ? [contender] : contender
 }
 
-/** Whether this contender, one of {@link judgedNames}, reaches the goal. */
-export function reaches({ ratio, median: middle }: Measured, goal: Goal): boolean {
-  const value = goal.of === 'ratio' ? ratio : middle
+function namesIn(goal: Goal): readonly string[] {
+  return [...judgedNames(goal), ...(goal.to === undefined ? [] : [goal.to])]
+}
+
+/** Whether this contender, one of {@link judgedNames}, reaches the goal; `contenders` are all of the row. */
+export function reaches({ samples, ratio, median: middle }: Measured, goal: Goal, contenders: readonly Measured[]): boolean {
+  const other = contenders.find(({ name }) => name === goal.to)
+  const value = goal.of === 'value' ? middle : other === undefined ? ratio : ratioOf(samples, other.samples)
   return value <= (goal.atMost ?? Infinity) && value >= (goal.atLeast ?? -Infinity)
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import type { Skipped } from '../testkit/daemon.ts'
 import { benchCuts } from './cuts.ts'
 import { measure, type RowResult } from './harness.ts'
+import { interruption } from './lib/interruption.ts'
 import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
 import { withSection } from './lib/section.ts'
 import { markdownTable, textTable } from './lib/tables.ts'
@@ -50,15 +51,6 @@ export async function benchTransfer(args: readonly string[], rows: readonly Tran
   const measured = results.filter((result): result is RowResult => !('skipped' in result))
   if (plan.writeDate) writePage(measured, machine, plan.writeDate)
   return measured.some(({ reached }) => reached === false) ? 1 : 0
-}
-
-/** Rejects when we are to end: servers, users and gigabytes are cleared away then. */
-function interruption(): Promise<never> {
-  const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => reject(new Error(`ended by ${signal}`)))
-  })
-  interrupted.catch(() => undefined)
-  return interrupted
 }
 
 interface Circumstances {

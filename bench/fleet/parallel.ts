@@ -1,0 +1,2 @@
+/** Hosts at a time, for every contender. */
+export const PARALLEL = 32
