@@ -70,6 +70,16 @@ export function matchesNames(names: string, host: string): boolean {
 }
 
 /**
+ * The names of a line as they are looked up, where it has plain names alone: it speaks of a host exactly when that is one of them.
+ * Undefined for a line with patterns, negations or a hashed name, which has to be asked for every host.
+ */
+export function plainNames(names: string): readonly string[] | undefined {
+  if (names.startsWith('|') || /[*?!]/.test(names)) return undefined
+  const plain = splitNames(names)
+  return plain.some((name) => name.length > MAX_PATTERN_LENGTH) ? undefined : plain.map(lowerCase)
+}
+
+/**
  * `names` without `host` itself, a {@link lookupName}: the same text where it is not among them, and empty where nothing is left
  * that could match any host. Patterns that match it stay.
  */

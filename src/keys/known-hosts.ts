@@ -1,7 +1,7 @@
 import { remexError, type RemexError } from '../core/errors.ts'
 import { fingerprint, type HostKey } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
-import { lookupName, matchesNames, plainName, type HostAddress } from './host-names.ts'
+import { lookupName, matchesNames, plainName, plainNames, type HostAddress } from './host-names.ts'
 import { knownHostsLines, type Marker } from './known-hosts-line.ts'
 import { readRegularFile, type FileReading } from './regular-file.ts'
 
@@ -45,6 +45,12 @@ interface StoredLine extends KnownHostKey {
   readonly names: string
 }
 
+/** A line, and where it stands among those of all files. */
+interface PlacedLine {
+  readonly line: StoredLine
+  readonly index: number
+}
+
 /**
  * Known_hosts files as they were when they were loaded. Decides as OpenSSH does, but that every doubt is `changed` or `unknown`,
  * and that a key revoked for a name is revoked on all ports.
@@ -52,12 +58,19 @@ interface StoredLine extends KnownHostKey {
 export class HostKeyStore {
   /** Lines that could not be understood: how many, and where the first is. */
   readonly malformed: { readonly count: number; readonly first: Place | undefined }
-  readonly #lines: readonly StoredLine[]
+  /** Lines with plain names alone, by each of them: most are, and a fleet has thousands. */
+  readonly #plain = new Map<string, PlacedLine[]>()
+  /** Those that have to be asked for every host. */
+  readonly #others: readonly PlacedLine[]
   /** Lines by the name they were looked up with: hashed names cost one HMAC each. */
   readonly #found = new Map<string, readonly StoredLine[]>()
 
   private constructor(files: readonly ParsedFile[]) {
-    this.#lines = files.flatMap((file) => file.lines)
+    const lines = files.flatMap((file) => file.lines).map((line, index) => ({ line, index, names: plainNames(line.names) }))
+    for (const { line, index, names = [] } of lines) {
+      for (const name of new Set(names)) this.#plain.set(name, [...(this.#plain.get(name) ?? []), { line, index }])
+    }
+    this.#others = lines.filter(({ names }) => names === undefined)
     const bad = files.filter((file) => file.malformedCount > 0)
     this.malformed = { count: bad.reduce((sum, file) => sum + file.malformedCount, 0), first: bad[0]?.firstMalformed }
   }
@@ -128,7 +141,8 @@ export class HostKeyStore {
   #matching(name: string): readonly StoredLine[] {
     const before = this.#found.get(name)
     if (before) return before
-    const lines = this.#lines.filter((line) => matchesNames(line.names, name))
+    const asked = this.#others.filter(({ line }) => matchesNames(line.names, name))
+    const lines = [...(this.#plain.get(name) ?? []), ...asked].sort((one, other) => one.index - other.index).map(({ line }) => line)
     this.#found.set(name, lines)
     return lines
   }

@@ -5,7 +5,7 @@ import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
 import type { HostKey } from '../core/host-key.ts'
 import type { Identity } from '../core/identity.ts'
-import { HostKeyStore } from '../keys/known-hosts.ts'
+import type { KnownHostsFiles } from '../keys/known-hosts-files.ts'
 import { hostKeyVerifier, knownHostKeyTypes } from '../keys/verify-host-key.ts'
 import type { ConnectTarget, Connection, Engine } from '../transport/contract.ts'
 import type { Governor } from './governor.ts'
@@ -17,6 +17,7 @@ export interface SessionRuntime {
   readonly hosts: ReadonlyMap<string, HostConfig>
   readonly settings: Settings
   readonly engine: Engine
+  readonly knownHosts: Pick<KnownHostsFiles, 'load'>
   readonly clock: Clock
   readonly pool: ConnectionPool
   readonly governor: Governor
@@ -87,8 +88,8 @@ function refuseOtherEngine({ settings, engine }: SessionRuntime, host: HostConfi
   }
 }
 
-async function provingTarget({ settings }: SessionRuntime, host: HostConfig): Promise<Omit<ConnectTarget, 'identities'>> {
-  const store = await HostKeyStore.load(settings.knownHostsPaths)
+async function provingTarget({ settings, knownHosts }: SessionRuntime, host: HostConfig): Promise<Omit<ConnectTarget, 'identities'>> {
+  const store = await knownHosts.load()
   const trust = { vmId: host.id, address: host.address, port: host.port, pinned: host.hostKeys, store }
   return {
     vmId: host.id,
