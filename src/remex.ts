@@ -20,6 +20,7 @@ import { RunRegistry } from './fleet/registry.ts'
 import { selectHosts } from './fleet/roster.ts'
 import { Runs } from './fleet/runs.ts'
 import { findIdentities } from './keys/identities.ts'
+import { KnownHostsFiles } from './keys/known-hosts-files.ts'
 import { Governor } from './session/governor.ts'
 import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
@@ -71,7 +72,7 @@ export class Remex implements AsyncDisposable {
     const keyStorage = { keyStoragePath: settings.keyStoragePath, keyStorageConfigured: settings.keyStorageConfigured }
     const asking = { env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
     const identitiesOf = ({ id: vmId, identityFile }: HostConfig): Promise<readonly Identity[]> => findIdentities({ vmId, identityFile, ...keyStorage }, asking)
-    const sessions = { hosts, settings, engine, clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), identitiesOf }
+    const sessions = { hosts, settings, engine, knownHosts: new KnownHostsFiles(settings.knownHostsPaths), clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), identitiesOf }
     const shared = { config, audit: this.#audit, user: this.user }
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
