@@ -4,6 +4,7 @@ import type { GroupRunOptions, HostGroup } from '../fleet/group.ts'
 import { notice, printJson, type Door } from './door.ts'
 import { runStatus } from './exit-status.ts'
 import { hostsView } from './hosts-view.ts'
+import { canBeLive } from './live/wanted.ts'
 import { oneHostView } from './one-host-view.ts'
 
 /** How the results of a run are shown, and its live output. */
@@ -39,7 +40,7 @@ export interface ViewFlags {
 }
 
 /** Starts the run on the group with these options besides its own. */
-export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'onNotice' | 'signal' | 'signalOf' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
+export type StartRuns = (live: Pick<GroupRunOptions, 'onOutput' | 'onStart' | 'onBatch' | 'onCheck' | 'onNoted' | 'onNotice' | 'signal' | 'signalOf' | 'maxOutputBytes'>) => AsyncIterable<RunResult>
 
 /** Runs on all hosts of the group, shows what comes, and gives the exit status. */
 export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags, start: StartRuns): Promise<number> {
@@ -87,6 +88,13 @@ export function tellLeftOut(door: Door, group: Pick<HostGroup, 'leftOut'>): void
 }
 
 async function chooseView(door: Door, group: HostGroup, flags: ViewFlags): Promise<RunView> {
+  const view = await writtenView(door, group, flags)
+  if (!flags.live || flags.gather || group.ids.length === 1 || !canBeLive(door)) return view
+  const { liveView } = await import('./live/live-view.ts')
+  return liveView(door, group.ids, view)
+}
+
+async function writtenView(door: Door, group: HostGroup, flags: ViewFlags): Promise<RunView> {
   const view = await shownView(door, group, flags)
   if (flags.outDir === undefined) return view
   const { outDirView } = await import('./out-dir.ts')
