@@ -3,7 +3,7 @@ import type { RunResult } from '../core/outcome.ts'
 import { complain } from './complaint.ts'
 import { notice, type Door } from './door.ts'
 import { Tally } from './tally.ts'
-import { incompleteText, verdictText } from './verdict.ts'
+import { checkLines, incompleteText, verdictText } from './verdict.ts'
 
 /** What a person is told on stderr of a run on several hosts: of each what they should know, and a summary at the end. */
 export class HostNotes {
@@ -38,8 +38,10 @@ export class HostNotes {
     for (const line of this.#tally.lines()) notice(this.#door, line)
   }
 
-  #tell({ vmId, error, attempts, engine, killed, outputIncomplete }: RunResult): void {
+  #tell(result: RunResult): void {
+    const { vmId, error, attempts, engine, killed, outputIncomplete, check } = result
     const door = this.#door
+    if (check) for (const line of checkLines(result)) notice(door, line)
     if (error && error.code !== 'CANCELLED') {
       const before = this.#told.get(error.code) ?? 0
       this.#told.set(error.code, before + 1)

@@ -6,12 +6,13 @@ import { cancelledError } from '../core/abort.ts'
 import { localFileError } from '../core/atomic-file.ts'
 import { remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
+import type { HostCount } from '../fleet/batches.ts'
 import type { GroupRunOptions } from '../fleet/group.ts'
 import { complain } from './complaint.ts'
 import type { Door } from './door.ts'
 import { parseEnvironment } from './environment.ts'
 import type { ViewFlags } from './run-report.ts'
-import { collected, durationText, runIdText, sizeBytes, wholeNumber } from './values.ts'
+import { collected, countOrShare, durationText, runIdText, sizeBytes, wholeNumber } from './values.ts'
 
 /** The options of `run` and `script` as commander gives them. */
 export interface RunFlags {
@@ -29,6 +30,12 @@ export interface RunFlags {
   readonly idempotent?: boolean
   readonly retries?: number
   readonly parallel?: number
+  readonly batch?: HostCount
+  readonly canary?: number
+  readonly pause?: string
+  readonly check?: string
+  readonly maxFailures?: HostCount
+  readonly retryFailed?: string
   readonly gather?: boolean
   readonly diff?: boolean
   readonly outDir?: string
@@ -43,7 +50,7 @@ export const TARGETS = 'hosts: vm01 · vm01,vm03 · vm[01-04] · @group · all �
 /** Gives `command` the options that `run` and `script` share. */
 export function addRunOptions(command: Command): Command {
   return command
-    .option('--timeout <duration>', 'end the run and all its processes after this long: 500ms, 30s, 5m, 2h, none (default: default_timeout, 30s)', durationText)
+    .option('--timeout <duration>', 'end the run and all its processes after this long: 500ms, 30s, 5m, 2h, none (default: default_timeout, 30s)', durationText('--timeout'))
     .option('--cwd <dir>', 'directory on the host to start in (default: the home of the login)')
     .option('--env <name=value>', 'set a variable; may be repeated', collected)
     .option('--secret-env <name[=value]>', 'set a variable whose value nobody sees; without a value it is taken from the environment here', collected)
@@ -57,6 +64,12 @@ export function addRunOptions(command: Command): Command {
     .option('--idempotent', 'running it twice is harmless: repeat it after a lost connection too')
     .option('--retries <n>', 'attempts, where a repeat cannot run it twice (default: default_retry, 3)', wholeNumber('--retries', 1))
     .option('--parallel <n>', 'hosts at a time (default: max_parallel_commands, 32)', wholeNumber('--parallel', 1))
+    .option('--batch <n|n%>', 'so many hosts, or such a share of all; the next so many when those are done (default: all)', countOrShare('--batch', 1))
+    .option('--canary <n>', 'the first so many hosts before all others; a failure among them stops everything', wholeNumber('--canary', 1))
+    .option('--pause <duration>', 'wait so long between batches, and before each check', durationText('--pause'))
+    .option('--check <text>', 'shell text, run on the hosts of a batch that succeeded; where it fails the host counts as failed')
+    .option('--max-failures <n|n%>', 'once more hosts have failed, try no other (default: 0 with --batch, else no limit)', countOrShare('--max-failures', 0))
+    .option('--retry-failed <op-id>', 'only those hosts that did not succeed in that run of the same command')
     .option('--gather', 'print equal output once, at the end, with the hosts that gave it')
     .option('--diff', 'as --gather; what is not as on most hosts is shown by how it differs')
     .option('--out-dir <dir>', 'also write the output of each host to files: <dir>/<host>.out, <dir>/<host>.err')
@@ -67,6 +80,7 @@ export function addRunOptions(command: Command): Command {
 
 /** The options as the library takes them. Input is opened, and `USAGE` or `LOCAL_NOT_FOUND` thrown for what cannot be. */
 export async function readRunOptions(flags: RunFlags, door: Door): Promise<GroupRunOptions> {
+  refuseWithDetach(flags)
   const env = parseEnvironment(flags.env ?? [], flags.secretEnv ?? [], door.env)
   if (flags.sudo === '') throw remexError('USAGE', '--sudo= names no user')
   const input = flags.dryRun ? undefined : await openInput(flags, door)
@@ -74,7 +88,18 @@ export async function readRunOptions(flags: RunFlags, door: Door): Promise<Group
   const stdin = input && isDurable(flags) ? await whole(input, door) : input
   const { timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutput: maxOutputBytes, runId } = flags
   const kept = { ...(isDurable(flags) && { durable: true }), ...(runId !== undefined && { runId }) }
-  return { env, timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutputBytes, stdin, ...kept }
+  const { batch, canary, pause, check, maxFailures } = flags
+  return { env, timeout, cwd, sudo, pty, idempotent, retries, parallel, maxOutputBytes, stdin, batch, canary, pause, check, maxFailures, ...kept }
+}
+
+/** Options that need the end of what was started. */
+const WAITING = [['batch', '--batch'], ['canary', '--canary'], ['pause', '--pause'], ['check', '--check'], ['maxFailures', '--max-failures'], ['retryFailed', '--retry-failed']] as const
+
+function refuseWithDetach(flags: RunFlags): void {
+  if (!flags.detach) return
+  for (const [name, option] of WAITING) {
+    if (flags[name] !== undefined) throw remexError('USAGE', `--detach waits for no end, so ${option} cannot be used with it`, { hint: 'Use --durable, which waits and survives the end of the connection.' })
+  }
 }
 
 /** What is to be done with the output. Throws `USAGE` where it cannot be done together. */

@@ -1,5 +1,7 @@
 import { ERRORS } from '../core/errors.ts'
+import { foldIds } from '../core/fold.ts'
 import type { RunResult } from '../core/outcome.ts'
+import { printable } from '../core/printable.ts'
 import type { GroupRunOptions, HostGroup } from '../fleet/group.ts'
 import { notice, printJson, type Door } from './door.ts'
 import { runStatus } from './exit-status.ts'
@@ -47,14 +49,14 @@ export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags,
   tellLeftOut(door, group)
   const view = await chooseView(door, group, flags)
   const { stop } = door
-  const statuses: number[] = []
+  // The last word on a host counts: a check may fail after a run that succeeded.
+  const statuses = new Map<string, number>()
+  let rest: RunResult | undefined
+  const noted: string[] = []
   const live = {
-    onStart: (vmId: string) => {
-      stop.started(vmId)
-      view.started?.(vmId)
-    },
+    ...listeners(door, view),
+    onNoted: (id: string) => void noted.push(id),
     signal: stop.signal,
-    ...(stop.follows && { onNotice: (text: string) => notice(door, text) }),
     ...(view.signalOf && { signalOf: view.signalOf }),
     ...(view.onOutput && { onOutput: view.onOutput }),
     // What is shown as it comes need not be kept.
@@ -63,16 +65,39 @@ export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags,
   try {
     for await (const result of start(live)) {
       stop.ended(result.vmId)
-      statuses.push(runStatus(result))
+      statuses.set(result.vmId, runStatus(result))
+      if (result.state !== 'succeeded') rest = result
       await view.finished(result)
     }
     await view.end()
+    if (rest) for (const id of noted) tellAgain(door, rest.operation, id)
   } finally {
     await view.close?.()
   }
-  const status = groupStatus(statuses)
+  const status = groupStatus([...statuses.values()])
   if (status !== 0 || !view.failed?.()) return status
   return group.ids.length === 1 ? ERRORS.NO_SPACE.exitStatus : 1
+}
+
+/** What is said while it runs. */
+function listeners(door: Door, view: RunView): Pick<GroupRunOptions, 'onStart' | 'onBatch' | 'onCheck' | 'onNotice'> {
+  const { stop } = door
+  return {
+    onStart: (vmId) => {
+      stop.started(vmId)
+      view.started?.(vmId)
+    },
+    onBatch: ({ number, of, ids, canary }) => {
+      if (of > 1) notice(door, `batch ${number} of ${of}${canary ? ', the canary' : ''}: ${printable(foldIds(ids))}`)
+    },
+    onCheck: (vmId, state) => (state === 'started' ? stop.started(vmId) : stop.ended(vmId)),
+    onNotice: (text) => notice(door, text),
+  }
+}
+
+/** How to try the hosts again that did not succeed. */
+function tellAgain(door: Door, operation: RunResult['operation'], id: string): void {
+  if (!door.globals.json && !door.stop.silent) notice(door, `again on the rest: remex ${operation} … --retry-failed ${id}`)
 }
 
 /** The status of one host as it is; of several 0 where all succeeded, else 1. */

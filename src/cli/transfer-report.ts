@@ -46,7 +46,7 @@ export function addTransferOptions(command: Command): Command {
     .option('--resume', 'go on where an interrupted transfer stood, after comparing what is there')
     .option('--checksum', 'compare by SHA-256 what may be the same already, and do not move what is')
     .option('--limit-rate <bytes>', 'bytes per second for all hosts together: 500k, 10M', rate)
-    .option('--timeout <duration>', 'limit for the whole transfer: 500ms, 30s, 5m, 2h, none (default: none)', durationText)
+    .option('--timeout <duration>', 'limit for the whole transfer: 500ms, 30s, 5m, 2h, none (default: none)', durationText('--timeout'))
     .option('--retries <n>', 'attempts (default: default_retry, 3)', wholeNumber('--retries', 1))
     .option('--parallel <n>', 'hosts at a time (default: max_parallel_commands, 32)', wholeNumber('--parallel', 1))
     .option('--insecure-skip-verify', 'do not compare checksums; the receipt says that nothing was verified')

@@ -2,17 +2,12 @@ import type { Command, CommanderError } from 'commander'
 import { remexError, type RemexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 
-/** Options that come with a later version; a user who has read of them deserves a clear answer. */
-const LATER = new Set(['--batch', '--max-failures'])
-
 /** The `USAGE` error of what commander found wrong with the command line; `command` is the one it was about. */
 export function usageError(error: CommanderError, command: Command): RemexError {
   const [text = '', suggestion = ''] = error.message.replace(/^error: /, '').split('\n(')
   const see = `See: ${nameOf(command)} --help`
   const meant = /^Did you mean (.*)\?\)$/.exec(suggestion)?.[1]
   const suggested = meant === undefined ? see : `Did you mean ${printable(meant)}? ${see}`
-  const option = /^unknown option '(--[a-z-]+)/.exec(text)?.[1] ?? ''
-  if (LATER.has(option)) return remexError('USAGE', `${option} is not in this version of remex`, { hint: see })
   switch (error.code) {
     case 'commander.help':
       return remexError('USAGE', `a command is missing after "${nameOf(command)}": ${commandsOf(command)}`, { hint: see })

@@ -2,6 +2,7 @@ import { remexError } from '../core/errors.ts'
 import { parseDurationMs } from '../core/duration.ts'
 import { parseFingerprint } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
+import type { HostCount } from '../fleet/batches.ts'
 
 const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
 
@@ -30,10 +31,23 @@ export function octalMode(text: string): number {
   throw remexError('USAGE', `--mode: ${shown(text)} is not a mode in octal`, { hint: 'As chmod takes it: --mode 0640' })
 }
 
-/** A duration as it was given, once it is sure that it is one. Throws `USAGE`. */
-export function durationText(text: string): string {
-  parseDurationMs(text, '--timeout')
-  return text
+/** A number of hosts of at least `least`, or a share of them: `5`, `10%`. Throws `USAGE` naming the option. */
+export function countOrShare(option: string, least: number): (text: string) => HostCount {
+  return (text) => {
+    const [, digits, sign] = /^(\d+)(%?)$/.exec(text) ?? []
+    const value = Number(digits ?? Number.NaN)
+    if (Number.isSafeInteger(value) && value >= least && sign === '') return value
+    if (value >= least && value <= 100 && sign === '%') return `${value}%`
+    throw remexError('USAGE', `${option}: ${shown(text)} is not a number of hosts`, { hint: `A whole number of at least ${least}, or a share of all hosts such as 10%.` })
+  }
+}
+
+/** A duration as it was given, once it is sure that it is one. Throws `USAGE` naming the option. */
+export function durationText(option: string): (text: string) => string {
+  return (text) => {
+    parseDurationMs(text, option)
+    return text
+  }
 }
 
 /** A moment: ISO 8601, or a duration before now (`2h`, `7d`). Throws `USAGE` naming the option. */

@@ -1,5 +1,6 @@
 import type { HostState } from '../core/host-state.ts'
 import type { KillVerdict, RunResult } from '../core/outcome.ts'
+import { printable } from '../core/printable.ts'
 
 /** The states whose words are not their names. */
 const TEXTS: Readonly<Partial<Record<HostState, string>>> = { signaled: 'ended by a signal', host_key_refused: 'host key refused', login_refused: 'login refused' }
@@ -10,10 +11,24 @@ export function stateText(state: HostState): string {
 }
 
 /** Why a run did not succeed, for the list behind a summary. */
-export function reasonOf({ ended, exitCode, signal, error, state }: RunResult): string {
+export function reasonOf(result: RunResult): string {
+  const { vmId, error, state, check } = result
+  // Why the others were not tried is the same for all of them.
+  if (state === 'not_tried') return error?.message.replace(`${vmId} was not tried`, stateText(state)) ?? stateText(state)
+  if (!check) return endOf(result)
+  return state === 'cancelled' ? 'the check was cancelled' : `check failed: ${error?.code ?? endOf(result)}`
+}
+
+function endOf({ ended, exitCode, signal, error, state }: RunResult): string {
   if (ended === 'exited' && !error) return `exit status ${exitCode ?? 'unknown'}`
   if (ended === 'signaled') return `signal ${signal ?? 'unknown'}`
-  return error && !['timed_out', 'cancelled', 'not_tried'].includes(state) ? `${stateText(state)} (${error.code})` : stateText(state)
+  return error && !['timed_out', 'cancelled'].includes(state) ? `${stateText(state)} (${error.code})` : stateText(state)
+}
+
+/** Which check failed, and what it said. */
+export function checkLines(result: RunResult): string[] {
+  const said = [result.stdout, result.stderr].flatMap((text) => text.split('\n')).filter((line) => line.trim() !== '')
+  return [`${result.vmId}: ${reasonOf(result)}`, ...said.map((line) => `  ${result.vmId}: ${printable(line)}`)]
 }
 
 /** What became of the processes on the host after a deadline or a cancel. */

@@ -3,6 +3,7 @@ import { remexError } from '../../core/errors.ts'
 import type { Command as RemoteCommand } from '../../fleet/requests.ts'
 import { withRemex, type Door, type Start } from '../door.ts'
 import { addRunOptions, isDurable, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
+import { onHostsToTry } from '../retry-failed.ts'
 import { reportRuns } from '../run-report.ts'
 
 interface Flags extends RunFlags {
@@ -27,16 +28,18 @@ async function run(door: Door, targets: string, flags: Flags): Promise<number> {
   const options = await readRunOptions(flags, door)
   if (isDurable(flags)) door.stop.onlyFollow()
   return withRemex(door, async (remex) => {
-    const group = remex.hosts(targets)
-    if (flags.dryRun) {
-      const { showDryRun } = await import('../dry-run.ts')
-      return showDryRun(door, { config: remex.config, group, requestOf: () => ({ operation: 'run', command: what, options: { ...options, onOutput: undefined } }) })
-    }
-    if (flags.detach) {
-      const { reportStarts } = await import('../start-report.ts')
-      return reportStarts(door, group, group.start(what, { ...options, signal: door.stop.signal }))
-    }
-    return reportRuns(door, group, view, (live) => group.run(what, { ...options, ...live }))
+    const request = { operation: 'run', command: what, options: { ...options, onOutput: undefined } } as const
+    return onHostsToTry(door, remex.hosts(targets), { retryFailed: flags.retryFailed, request }, async (group) => {
+      if (flags.dryRun) {
+        const { showDryRun } = await import('../dry-run.ts')
+        return showDryRun(door, { config: remex.config, group, requestOf: () => request })
+      }
+      if (flags.detach) {
+        const { reportStarts } = await import('../start-report.ts')
+        return reportStarts(door, group, group.start(what, { ...options, signal: door.stop.signal }))
+      }
+      return reportRuns(door, group, view, (live) => group.run(what, { ...options, ...live }))
+    })
   })
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { withRemex, type Door, type Start } from '../door.ts'
 import { requireLocalFile } from '../local-file.ts'
 import { addRunOptions, isDurable, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
+import { onHostsToTry } from '../retry-failed.ts'
 import { reportRuns } from '../run-report.ts'
 
 interface Flags extends RunFlags {
@@ -32,16 +33,18 @@ async function script(door: Door, { targets, path, flags }: { targets: string; p
   const options = { ...(await readRunOptions(flags, door)), args: door.words ?? [], interpreter, remote, keep }
   if (isDurable(flags)) door.stop.onlyFollow()
   return withRemex(door, async (remex) => {
-    const group = remex.hosts(targets)
-    if (flags.dryRun) {
-      const { showDryRun } = await import('../dry-run.ts')
-      return showDryRun(door, { config: remex.config, group, requestOf: () => ({ operation: 'script', path, options: { ...options, onOutput: undefined } }) })
-    }
-    if (flags.detach) {
-      const { reportStarts } = await import('../start-report.ts')
-      return reportStarts(door, group, group.startScript(path, { ...options, signal: door.stop.signal }))
-    }
-    return reportRuns(door, group, view, (live) => group.script(path, { ...options, ...live }))
+    const request = { operation: 'script', path, options: { ...options, onOutput: undefined } } as const
+    return onHostsToTry(door, remex.hosts(targets), { retryFailed: flags.retryFailed, request }, async (group) => {
+      if (flags.dryRun) {
+        const { showDryRun } = await import('../dry-run.ts')
+        return showDryRun(door, { config: remex.config, group, requestOf: () => request })
+      }
+      if (flags.detach) {
+        const { reportStarts } = await import('../start-report.ts')
+        return reportStarts(door, group, group.startScript(path, { ...options, signal: door.stop.signal }))
+      }
+      return reportRuns(door, group, view, (live) => group.script(path, { ...options, ...live }))
+    })
   })
 }
 

@@ -62,12 +62,14 @@ class Gathering {
   }
 
   async finished(result: RunResult): Promise<void> {
-    const { vmId } = result
+    const { vmId, check } = result
+    this.#results.push(result)
+    // What a check said is told with its result.
+    if (check) return
     const output = await this.#lastAttempt(result, this.outputOf(vmId))
     this.#open.delete(vmId)
     const reason = isLeft(this.#door, result) ? 'left running' : result.state === 'succeeded' ? undefined : reasonOf(result)
     await this.#groups.add(vmId, reason, output)
-    this.#results.push(result)
   }
 
   async print(): Promise<void> {
