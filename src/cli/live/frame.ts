@@ -2,11 +2,13 @@ import type { Style } from '../colour.ts'
 import type { Controls } from './controls.ts'
 import type { LinesPane, PaneRow } from './lines-pane.ts'
 import type { RunModel } from './model.ts'
-import { fitRow, widthOf, type Row, type Size, type Span } from './rows.ts'
+import { clip, fitRow, widthOf, type Row, type Size, type Span } from './rows.ts'
 
 /** A smaller terminal has plain lines. */
 const SMALLEST: Size = { columns: 40, rows: 10 }
 const BAR_WIDTH = 20
+/** A terminal of fewer columns has no bar. */
+const NARROW = 60
 const SLOWEST = 10
 /** The part of the screen that reasons may take: one row of so many. */
 const ROWS_PER_REASON = 6
@@ -39,22 +41,22 @@ export function frameOf(scene: Scene, size: Size): readonly Row[] {
   const head = [...statusRows(scene, size), ruleRow(scene.pane, size)]
   const foot = [...(scene.controls.helps ? HELP.map((text): Row => [{ text }]) : []), footRow(scene)]
   const height = Math.max(0, size.rows - head.length - foot.length)
-  const lines = scene.pane.rows(height).map((row) => lineRow(row, scene.pane.folded))
+  const lines = scene.pane.rows(height).map((row) => lineRow(row, scene.pane.folded, size.columns))
   const blank = Array.from({ length: height - lines.length }, (): Row => [])
   return [...head, ...lines, ...blank, ...foot].slice(-size.rows).map((row) => fitRow(row, size.columns))
 }
 
 function statusRows({ model, nowMs }: Scene, { columns, rows }: Size): Row[] {
-  return [progressRow(model, nowMs), countsRow(model), ...slowestRows(model, nowMs, columns), ...troubleRows(model, Math.max(1, Math.floor(rows / ROWS_PER_REASON)))]
+  return [progressRow(model, nowMs, columns), countsRow(model), ...slowestRows(model, nowMs, columns), ...troubleRows(model, { columns, rows: Math.max(1, Math.floor(rows / ROWS_PER_REASON)) })]
 }
 
-function progressRow(model: RunModel, nowMs: number): Row {
+function progressRow(model: RunModel, nowMs: number, columns: number): Row {
   const part = model.total === 0 ? 1 : model.done / model.total
   const bar = '#'.repeat(Math.floor(part * BAR_WIDTH)).padEnd(BAR_WIDTH, '.')
   const rate = model.rate(nowMs)
   return [
-    { text: `[${bar}]` },
-    { text: ` ${model.done}/${model.total} hosts done`, style: 'bold' },
+    { text: columns < NARROW ? '' : `[${bar}] ` },
+    { text: `${model.done}/${model.total} hosts done`, style: 'bold' },
     { text: `  ${rate.toFixed(rate < 10 ? 1 : 0)} hosts/s  ${elapsed(nowMs - model.startMs)}` },
   ]
 }
@@ -76,10 +78,10 @@ function slowestRows(model: RunModel, nowMs: number, columns: number): Row[] {
   return text === '' ? [] : [[{ text, style: 'dim' }]]
 }
 
-function troubleRows(model: RunModel, most: number): Row[] {
+function troubleRows(model: RunModel, { columns, rows: most }: Size): Row[] {
   const label = 'failing: '
   const shown = model.troubles(most)
-  const rows = shown.map(({ hosts, reason }, index): Row => [{ text: index === 0 ? label : ' '.repeat(label.length) }, { text: `${hosts}: ${reason}`, style: 'red' }])
+  const rows = shown.map((trouble, index): Row => [{ text: index === 0 ? label : ' '.repeat(label.length) }, { text: `${hostsText(trouble, columns)}: ${trouble.reason}`, style: 'red' }])
   const others = model.reasons - shown.length
   return others === 0 ? rows : [...rows, [{ text: `${' '.repeat(label.length)}and ${others} more ${others === 1 ? 'reason' : 'reasons'}` }]]
 }
@@ -89,9 +91,16 @@ function ruleRow(pane: LinesPane, { columns }: Size): Row {
   return [{ text: `${title} ${'-'.repeat(Math.max(0, columns - title.length - 1))}`, style: 'dim' }]
 }
 
-function lineRow({ hosts, stream, text }: PaneRow, folded: boolean): Row {
-  const style: Style = stream === 'stderr' ? 'yellow' : 'cyan'
-  return [{ text: `${hosts}:`, style }, { text: ` ${folded && text === '' ? '(an empty line)' : text}` }]
+function lineRow(row: PaneRow, folded: boolean, columns: number): Row {
+  const style: Style = row.stream === 'stderr' ? 'yellow' : 'cyan'
+  return [{ text: `${hostsText(row, columns)}:`, style }, { text: ` ${folded && row.text === '' ? '(an empty line)' : row.text}` }]
+}
+
+/** At most half of a row, so that what is said of the hosts has room; where they are too many, how many. */
+function hostsText({ hosts, count }: { readonly hosts: string; readonly count: number }, columns: number): string {
+  const most = Math.floor(columns / 2)
+  const number = ` (${count} hosts)`
+  return count < 2 || widthOf(hosts) <= most ? hosts : clip(hosts, Math.max(1, most - number.length)) + number
 }
 
 function footRow({ controls: { typed, message } }: Scene): Row {

@@ -11,6 +11,7 @@ type Stream = 'stdout' | 'stderr'
 export interface PaneRow {
   /** One id, or several folded. */
   readonly hosts: string
+  readonly count: number
   readonly stream: Stream
   readonly text: string
 }
@@ -36,7 +37,7 @@ export class LinesPane {
   add(vmId: string, stream: Stream, text: string): void {
     // A piece of a string holds all of it in memory; a copy does not.
     const kept = text.length > LONGEST ? Buffer.from(text.slice(0, LONGEST)).toString() : text
-    this.#lines.push({ hosts: vmId, stream, text: kept })
+    this.#lines.push({ hosts: vmId, count: 1, stream, text: kept })
     this.#added++
     if (this.#lines.length > KEPT) this.#lines.shift()
   }
@@ -72,7 +73,7 @@ export class LinesPane {
       this.#seen = numbered
     }
     const end = all.length - this.#back
-    return all.slice(Math.max(0, end - height), end).map((row) => ('hosts' in row ? row : { ...row, hosts: foldIds([...row.ids]) }))
+    return all.slice(Math.max(0, end - height), end).map((row) => ('hosts' in row ? row : { ...row, hosts: foldIds([...row.ids]), count: row.ids.size }))
   }
 
   #numbered(): number {

@@ -18,6 +18,7 @@ export interface RunningHost {
 export interface Trouble {
   /** Folded. */
   readonly hosts: string
+  readonly count: number
   readonly reason: string
 }
 
@@ -103,7 +104,7 @@ export class RunModel {
   /** Why hosts did not succeed, with most hosts first; at most so many reasons. */
   troubles(most: number): readonly Trouble[] {
     const largest = [...this.#tally.others].sort(([, one], [, other]) => other.length - one.length).slice(0, most)
-    return largest.map(([reason, ids]) => ({ hosts: this.#fold(reason, ids), reason }))
+    return largest.map(([reason, ids]) => ({ hosts: this.#fold(reason, ids), count: ids.length, reason }))
   }
 
   /** Folding thousands of hosts takes time, and most frames have the same. */

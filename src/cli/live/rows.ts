@@ -1,4 +1,4 @@
-import truncatedWidth from 'fast-string-truncated-width'
+import { eastAsianWidth } from 'get-east-asian-width'
 import { printable } from '../../core/printable.ts'
 import type { Style } from '../colour.ts'
 
@@ -18,20 +18,34 @@ export interface Size {
 }
 
 const PLAIN = /^[\x20-\x7e]*$/
+/** What stands on the character before it. */
+const MARK = /^[\p{Mn}\p{Me}]$/u
 const TAB_STOP = 8
 
-/** How many columns `text` takes: wide characters take two. */
+/**
+ * How many columns `text` takes: wide characters take two, marks on others none. Of what terminals draw as one although it is
+ * several characters, such as a family of emoji, each counts: too few on a row does no harm.
+ */
 export function widthOf(text: string): number {
-  return PLAIN.test(text) ? text.length : truncatedWidth(text).width
+  if (PLAIN.test(text)) return text.length
+  let width = 0
+  for (const char of text) width += charWidth(char)
+  return width
 }
 
 /** As much of `text` as `columns` hold, with … at the end where it is not all. */
 export function clip(text: string, columns: number): string {
-  if (widthOf(text) <= columns) return text
   if (columns < 1) return ''
-  const { index } = truncatedWidth(text, { limit: columns, ellipsis: '…' })
-  // The cut may be within a character of two units.
-  return `${text.slice(0, index).replace(/[\ud800-\udbff]$/, '')}…`
+  let width = 0
+  let kept = 0
+  let at = 0
+  for (const char of text) {
+    width += charWidth(char)
+    if (width > columns) return `${text.slice(0, kept)}…`
+    at += char.length
+    if (width < columns) kept = at
+  }
+  return text
 }
 
 /** The row with nothing in it that could move the cursor, cut to `columns`. */
@@ -46,6 +60,11 @@ export function fitRow(row: Row, columns: number): Row {
     fitted.push({ ...span, text })
   }
   return fitted
+}
+
+function charWidth(char: string): number {
+  if (PLAIN.test(char)) return 1
+  return MARK.test(char) ? 0 : eastAsianWidth(char.codePointAt(0) ?? 0)
 }
 
 /** To the next tab stop, counted from where the text begins. */
