@@ -6,6 +6,7 @@ import { dial } from './dial.ts'
 import { Handshake, type HandshakePlan, type Shaken } from './handshake.ts'
 import { timerMs } from './keepalive.ts'
 import { Transcript } from './transcript.ts'
+import type { Turnstile } from './turnstile.ts'
 
 /** What bounds an attempt to connect. */
 export interface Bounds {
@@ -13,6 +14,8 @@ export interface Bounds {
   /** For all of it, from DNS to login. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
+  /** What all handshakes of the engine pass. */
+  readonly turnstile: Turnstile
 }
 
 /** One attempt to connect: it knows how far it has come, and ends when its time is over or its signal aborts. */
@@ -72,10 +75,10 @@ export class Attempt implements Standing {
   }
 
   /** Runs the handshake on what was dialled. */
-  shake(plan: Omit<HandshakePlan, 'peer'>): Promise<Shaken> {
+  shake(plan: Omit<HandshakePlan, 'peer' | 'turnstile'>): Promise<Shaken> {
     // Too late, or somebody else's stream died before we came to listen.
     if (this.#isOver || plan.stream.destroyed || plan.stream.readableEnded) throw connectError(this, undefined)
-    this.#handshake = new Handshake({ ...plan, peer: this.peer })
+    this.#handshake = new Handshake({ ...plan, peer: this.peer, turnstile: this.#bounds.turnstile })
     return this.#handshake.run()
   }
 

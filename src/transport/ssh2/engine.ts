@@ -1,26 +1,39 @@
 import { remexError, RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { ALGORITHMS, hostKeyOrder, keyTypeOf, type HostKeyAlgorithm } from '../algorithms.ts'
-import type { Connection, ConnectTarget, Engine, FetchTarget, KeyPair } from '../contract.ts'
+import type { Connection, ConnectTarget, Engine, FetchTarget } from '../contract.ts'
 import { Attempt } from './attempt.ts'
+import type { Peer } from './classify.ts'
 import { Ssh2Connection } from './connection.ts'
 import { generateKey } from './generate-key.ts'
 import type { Shaken } from './handshake.ts'
 import { loadSsh2, type Ssh2 } from './load.ts'
 import { Login } from './login.ts'
 import { prepareOffers } from './offers.ts'
+import { Turnstile } from './turnstile.ts'
 
 /** The in-process engine, on the npm package ssh2. */
 export function ssh2Engine(): Engine {
-  return { name: 'ssh2', connect, fetchHostKeys, loginMethods, generateKey: async (comment): Promise<KeyPair> => generateKey(await loadSsh2(), comment) }
+  const turnstile = new Turnstile()
+  const attemptAt: AttemptAt = (target, signal) => new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal, turnstile })
+  return {
+    name: 'ssh2',
+    connect: (target, signal) => connect(attemptAt, target, signal),
+    fetchHostKeys: (target) => fetchHostKeys(attemptAt, target),
+    loginMethods: (target, signal) => loginMethods(attemptAt(target, signal), target),
+    generateKey: async (comment) => generateKey(await loadSsh2(), comment),
+  }
 }
 
-function connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection> {
+/** Begins an attempt at a target. */
+type AttemptAt = (target: Peer & Pick<ConnectTarget, 'connectTimeoutMs'>, signal?: AbortSignal) => Attempt
+
+function connect(attemptAt: AttemptAt, target: ConnectTarget, signal: AbortSignal | undefined): Promise<Connection> {
   // For callers that TypeScript does not hold: without a judge of the host key there is no connection.
   if (typeof target.verifyHostKey !== 'function') {
     return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId: target.vmId }))
   }
-  const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal })
+  const attempt = attemptAt(target, signal)
   const offering = async (ssh2: Ssh2): Promise<Login> => new Login(target, await prepareOffers(ssh2, target))
   return attempt.within(() => establish(attempt, target, { offering }))
 }
@@ -68,8 +81,7 @@ async function logIn(attempt: Attempt, target: ProvingTarget & { readonly hostKe
 }
 
 /** A login that offers nothing: the refusal names what would be accepted. */
-async function loginMethods(target: ProvingTarget, signal?: AbortSignal): Promise<readonly string[]> {
-  const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal })
+async function loginMethods(attempt: Attempt, target: ProvingTarget): Promise<readonly string[]> {
   const attempts = new Login(target, { list: [], notes: [] })
   try {
     const connection = await attempt.within(() => establish(attempt, target, { offering: () => Promise.resolve(attempts) }))
@@ -86,19 +98,18 @@ async function loginMethods(target: ProvingTarget, signal?: AbortSignal): Promis
  * one after the other, because servers count connections that never log in (MaxStartups, PerSourcePenalties).
  * `connectTimeoutMs` bounds each of them.
  */
-async function fetchHostKeys(target: FetchTarget): Promise<readonly HostKey[]> {
-  const first = await fetchOne(target, ALGORITHMS.hostKey)
+async function fetchHostKeys(attemptAt: AttemptAt, target: FetchTarget): Promise<readonly HostKey[]> {
+  const first = await fetchOne(attemptAt(target), target, ALGORITHMS.hostKey)
   const keys = [first.info.hostKey]
   const offered = ALGORITHMS.hostKey.filter((algorithm) => first.transcript.offer?.hostKey.includes(algorithm) === true)
   for (const algorithm of offered) {
     if (keys.some(({ type }) => type === keyTypeOf(algorithm))) continue
-    keys.push(...(await fetchFurther(target, algorithm)))
+    keys.push(...(await fetchFurther(attemptAt(target), target, algorithm)))
   }
   return keys
 }
 
-function fetchOne(target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
-  const attempt = new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs })
+function fetchOne(attempt: Attempt, target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
   return attempt.within(async () => {
     const through = await target.open?.()
     const { stream, open } = attempt.dial({ ...target, ...(through && { stream: through }) })
@@ -110,9 +121,9 @@ function fetchOne(target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgori
 }
 
 /** The key of one more algorithm; none where it is too weak, or the server does not have it in spite of what it said. */
-async function fetchFurther(target: FetchTarget, algorithm: HostKeyAlgorithm): Promise<HostKey[]> {
+async function fetchFurther(attempt: Attempt, target: FetchTarget, algorithm: HostKeyAlgorithm): Promise<HostKey[]> {
   try {
-    return [(await fetchOne(target, [algorithm])).info.hostKey]
+    return [(await fetchOne(attempt, target, [algorithm])).info.hostKey]
   } catch (error) {
     if (error instanceof RemexError && error.code === 'HANDSHAKE_FAILED') return []
     throw error

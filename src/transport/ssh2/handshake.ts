@@ -10,11 +10,14 @@ import { timerMs } from './keepalive.ts'
 import type { Ssh2 } from './load.ts'
 import type { Login } from './login.ts'
 import { Transcript } from './transcript.ts'
+import { paced, type Turnstile } from './turnstile.ts'
 
 /** What a handshake needs. */
 export interface HandshakePlan {
   readonly ssh2: Ssh2
   readonly peer: Peer
+  /** Shared by all handshakes. */
+  readonly turnstile: Turnstile
   /** Open, and not read yet. */
   readonly stream: Duplex
   readonly hostKeyAlgorithms: readonly HostKeyAlgorithm[]
@@ -39,6 +42,7 @@ export class Handshake implements Standing {
   readonly #plan: HandshakePlan
   readonly #client: Client
   #isExchanged = false
+  #unpace: () => void = () => undefined
   #hostKey: HostKey | undefined
   #refusal: RemexError | undefined
   #resolve: (shaken: Shaken) => void = () => undefined
@@ -63,9 +67,10 @@ export class Handshake implements Standing {
       this.#resolve = resolve
       this.#reject = reject
       this.#listen()
-      // Paused, so that nothing is lost before ssh2 listens as well; ssh2 lets it flow.
+      // Paused, so that nothing is lost before everybody listens; ssh2 lets it flow.
       stream.pause()
       stream.on('data', this.#record)
+      this.#unpace = paced(stream, this.#plan.turnstile)
       this.#connect()
     })
   }
@@ -138,7 +143,10 @@ export class Handshake implements Standing {
     const info = connectionInfo(negotiated, this.#hostKey, this.transcript)
     const shaken = { client: this.#client, info, transcript: this.transcript }
     if (this.#plan.login === undefined) return this.#leave(shaken)
-    this.#client.once('ready', () => this.#resolve(shaken))
+    this.#client.once('ready', () => {
+      this.#unpace()
+      this.#resolve(shaken)
+    })
   }
 
   /** The host has proved itself; nothing more is wanted of it. */
