@@ -64,7 +64,7 @@ describe('a spool', () => {
     const bytes = pattern(5 * BLOCK_BYTES + 17)
     const spool = new Spool(store)
     const waits = [spool.add(bytes.subarray(0, 4 * BLOCK_BYTES + 9)), spool.add(bytes.subarray(4 * BLOCK_BYTES + 9, 5 * BLOCK_BYTES)), spool.add(bytes.subarray(5 * BLOCK_BYTES))]
-    await Promise.all(waits)
+    for (const wait of waits) await wait
     expect((await contents(spool)).equals(bytes)).toBe(true)
   })
 
