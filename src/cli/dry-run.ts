@@ -1,24 +1,30 @@
 import type { Config, HostConfig } from '../config/types.ts'
 import { formatDurationMs } from '../core/duration.ts'
 import { printable } from '../core/printable.ts'
+import { planBatches, type BatchOptions } from '../fleet/batches.ts'
 import type { HostGroup } from '../fleet/group.ts'
 import { decideOptions } from '../fleet/invocation.ts'
 import { describe } from '../fleet/record.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from '../fleet/requests.ts'
 import { decideTransfer } from '../fleet/transfer-report.ts'
-import { printJson, type Door } from './door.ts'
+import { notice, printJson, type Door } from './door.ts'
 import { tellLeftOut } from './run-report.ts'
+import { batchText } from './verdict.ts'
 
 /** What would be done. */
 export interface DryRun {
   readonly config: Config
   readonly group: Pick<HostGroup, 'ids' | 'leftOut'>
   readonly requestOf: (vmId: string) => RunRequest | ScriptRequest | TransferRequest
+  /** In which portions the hosts would have their turn. Default: all at once. */
+  readonly rollout?: BatchOptions
 }
 
 /** Shows what would run where; sends nothing, connects to nothing. Throws `USAGE` for a call that is wrong. Gives the exit status. */
-export async function showDryRun(door: Door, { config, group, requestOf }: DryRun): Promise<number> {
+export async function showDryRun(door: Door, { config, group, requestOf, rollout = {} }: DryRun): Promise<number> {
   tellLeftOut(door, group)
+  const batches = planBatches(group.ids, rollout)
+  if (batches.length > 1) for (const [index, { ids, canary }] of batches.entries()) notice(door, batchText({ number: index + 1, of: batches.length, ids, canary }))
   for (const vmId of group.ids) {
     const host = config.hosts.get(vmId)
     if (!host) continue

@@ -1,13 +1,12 @@
 import { ERRORS } from '../core/errors.ts'
-import { foldIds } from '../core/fold.ts'
 import type { RunResult } from '../core/outcome.ts'
-import { printable } from '../core/printable.ts'
 import type { GroupRunOptions, HostGroup } from '../fleet/group.ts'
 import { notice, printJson, type Door } from './door.ts'
 import { runStatus } from './exit-status.ts'
 import { hostsView } from './hosts-view.ts'
 import { canBeLive } from './live/wanted.ts'
 import { oneHostView } from './one-host-view.ts'
+import { batchText } from './verdict.ts'
 
 /** How the results of a run are shown, and its live output. */
 export interface RunView {
@@ -87,8 +86,8 @@ function listeners(door: Door, view: RunView): Pick<GroupRunOptions, 'onStart' |
       stop.started(vmId)
       view.started?.(vmId)
     },
-    onBatch: ({ number, of, ids, canary }) => {
-      if (of > 1) notice(door, `batch ${number} of ${of}${canary ? ', the canary' : ''}: ${printable(foldIds(ids))}`)
+    onBatch: (batch) => {
+      if (batch.of > 1) notice(door, batchText(batch))
     },
     onCheck: (vmId, state) => (state === 'started' ? stop.started(vmId) : stop.ended(vmId)),
     onNotice: (text) => notice(door, text),

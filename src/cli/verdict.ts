@@ -1,6 +1,8 @@
+import { foldIds } from '../core/fold.ts'
 import type { HostState } from '../core/host-state.ts'
 import type { KillVerdict, RunResult } from '../core/outcome.ts'
 import { printable } from '../core/printable.ts'
+import type { BatchStart } from '../fleet/rollout.ts'
 
 /** The states whose words are not their names. */
 const TEXTS: Readonly<Partial<Record<HostState, string>>> = { signaled: 'ended by a signal', host_key_refused: 'host key refused', login_refused: 'login refused' }
@@ -23,6 +25,11 @@ function endOf({ ended, exitCode, signal, error, state }: RunResult): string {
   if (ended === 'exited' && !error) return `exit status ${exitCode ?? 'unknown'}`
   if (ended === 'signaled') return `signal ${signal ?? 'unknown'}`
   return error && !['timed_out', 'cancelled'].includes(state) ? `${stateText(state)} (${error.code})` : stateText(state)
+}
+
+/** Which hosts have their turn now. */
+export function batchText({ number, of, ids, canary }: BatchStart): string {
+  return `batch ${number} of ${of}${canary ? ', the canary' : ''}: ${printable(foldIds(ids))}`
 }
 
 /** Which check failed, and what it said. */

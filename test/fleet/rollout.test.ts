@@ -170,6 +170,26 @@ describe('a cancel in the second of three batches', () => {
   })
 })
 
+describe('the rest of a run', () => {
+  it('can be tried again where the loop was left early', async () => {
+    let id = ''
+    for await (const result of fleet.remex.hosts('all').run(['true'], { batch: 2, onNoted: (noted) => void (id = noted) })) if (result.success) break
+    const { group, unsure } = await fleet.remex.hosts('all').retrying(id, { operation: 'run', command: ['true'], options: {} })
+    expect(group.ids).toEqual(IDS.slice(2))
+    expect(unsure).toEqual([])
+    for await (const result of group.run(['true'])) expect(result).toMatchObject({ opId: id, state: 'succeeded' })
+    expect((await fleet.remex.hosts('all').retrying(id, { operation: 'run', command: ['true'], options: {} })).group.ids).toEqual([])
+  })
+
+  it('is none of an operation that nobody knows, or of another command', async () => {
+    const { noted } = await rolled('exit 1', {})
+    const group = fleet.remex.hosts('all')
+    expect(await failureOf(group.retrying('nothing', { operation: 'run', command: 'exit 1', options: {} }))).toMatchObject({ code: 'RUN_NOT_FOUND' })
+    expect(await failureOf(group.retrying(noted, { operation: 'run', command: 'exit 2', options: {} }))).toMatchObject({ code: 'USAGE' })
+    expect((await group.retrying(noted, { operation: 'run', command: 'exit 1', options: {} })).group.ids).toEqual(IDS)
+  })
+})
+
 describe('a call that is wrong', () => {
   it.each<readonly [string, GroupRunOptions]>([
     ['a pause with nothing to wait between', { pause: '1s' }],

@@ -32,7 +32,7 @@ async function run(door: Door, targets: string, flags: Flags): Promise<number> {
     return onHostsToTry(door, remex.hosts(targets), { retryFailed: flags.retryFailed, request }, async (group) => {
       if (flags.dryRun) {
         const { showDryRun } = await import('../dry-run.ts')
-        return showDryRun(door, { config: remex.config, group, requestOf: () => request })
+        return showDryRun(door, { config: remex.config, group, requestOf: () => request, rollout: options })
       }
       if (flags.detach) {
         const { reportStarts } = await import('../start-report.ts')
@@ -59,6 +59,7 @@ Examples:
   remex run vm01 -- df -h /srv
   remex run vm[01-04] --timeout 5m -c 'apt-get update && apt-get -y upgrade' --sudo
   remex run @lab --json -- uname -r
+  remex run all --gather -- uname -r
   remex run vm01 --input dump.sql -- psql app
   remex run vm01 --secret-env PGPASSWORD -- pg_dump app >app.sql
   remex run vm01 --detach --run-id nightly-backup --timeout 6h -- /opt/backup.sh

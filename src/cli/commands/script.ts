@@ -37,7 +37,7 @@ async function script(door: Door, { targets, path, flags }: { targets: string; p
     return onHostsToTry(door, remex.hosts(targets), { retryFailed: flags.retryFailed, request }, async (group) => {
       if (flags.dryRun) {
         const { showDryRun } = await import('../dry-run.ts')
-        return showDryRun(door, { config: remex.config, group, requestOf: () => request })
+        return showDryRun(door, { config: remex.config, group, requestOf: () => request, rollout: options })
       }
       if (flags.detach) {
         const { reportStarts } = await import('../start-report.ts')
