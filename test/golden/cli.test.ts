@@ -60,7 +60,7 @@ const TEXTS: readonly (readonly [name: string, calls: readonly (readonly string[
   ['usage-errors', [
     ['rnu', 'vm01'], ['tunnel'], ['rusn', 'list'], ['runs'], ['hosts'], ['hosts', 'lst'], ['run'], ['run', 'vm01'], ['run', 'vm01', '-c', 'x', '--', 'y'], ['run', 'vm01', '-c', ' '],
     ['run', 'vm01', 'uptime'], ['run', 'vm01', '--'], ['run', 'vm01', '--tmeout', '5', '--', 'x'], ['run', 'vm01', '--timeout', '5 parsecs', '--', 'x'],
-    ['run', 'vm01', '--run-id', '../x', '--', 'x'], ['runs', 'attach'], ['runs', 'show', 'a b'], ['runs', 'prune', '--older-than', 'long'], ['run', 'vm01', '--gather', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
+    ['run', 'vm01', '--run-id', '../x', '--', 'x'], ['runs', 'attach'], ['runs', 'show', 'a b'], ['runs', 'prune', '--older-than', 'long'], ['run', 'vm01', '--gather', '--json', '--', 'x'], ['run', 'vm01', '--diff', '--detach', '--', 'x'], ['run', 'vm01', '--out-dir', '', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
     ['run', 'vm01', '--env', 'hunter2', '--', 'x'], ['run', 'vm01', '--secret-env', 'NOT_SET', '--', 'x'], ['run', 'vm01', '--env', '1A=x', '--dry-run', '--', 'x'],
     ['run', 'vm01', '--parallel', '0', '--', 'x'], ['run', 'vm01', '--retries', 'x', '--', 'x'], ['run', 'vm01', '--sudo=', '--', 'x'],
     ['run', 'vm01', '--stdin', '--input', 'local.txt', '--', 'x'], ['run', 'vm01', '--timeout'], ['test'], ['bench', '--quick'], ['--json', 'nope'], ['--config', '', 'hosts', 'list'],
