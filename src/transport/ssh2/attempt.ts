@@ -61,7 +61,13 @@ export class Attempt implements Standing {
   }
 
   /** Opens the way to the server. `open` rejects classified. */
-  dial(target: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): { stream: Duplex; open: Promise<void> } {
+  dial(target: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): Promise<{ stream: Duplex; open: Promise<void> }> {
+    return this.#bounds.turnstile.do(() => this.#dial(target))
+  }
+
+  #dial(target: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): { stream: Duplex; open: Promise<void> } {
+    // It took too long, or was cancelled, while it waited for its turn.
+    if (this.#isOver) throw connectError(this, undefined)
     try {
       const { stream, open } = dial(target)
       this.#own(stream)

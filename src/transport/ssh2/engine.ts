@@ -18,7 +18,7 @@ export function ssh2Engine(): Engine {
   const attemptAt: AttemptAt = (target, signal) => new Attempt({ peer: target, timeoutMs: target.connectTimeoutMs, signal, turnstile })
   return {
     name: 'ssh2',
-    connect: (target, signal) => connect(attemptAt, target, signal),
+    connect: (target, signal) => connect(attemptAt(target, signal), target, turnstile),
     fetchHostKeys: (target) => fetchHostKeys(attemptAt, target),
     loginMethods: (target, signal) => loginMethods(attemptAt(target, signal), target),
     generateKey: async (comment) => generateKey(await loadSsh2(), comment),
@@ -28,13 +28,13 @@ export function ssh2Engine(): Engine {
 /** Begins an attempt at a target. */
 type AttemptAt = (target: Peer & Pick<ConnectTarget, 'connectTimeoutMs'>, signal?: AbortSignal) => Attempt
 
-function connect(attemptAt: AttemptAt, target: ConnectTarget, signal: AbortSignal | undefined): Promise<Connection> {
+function connect(attempt: Attempt, target: ConnectTarget, turnstile: Turnstile): Promise<Connection> {
   // For callers that TypeScript does not hold: without a judge of the host key there is no connection.
   if (typeof target.verifyHostKey !== 'function') {
     return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId: target.vmId }))
   }
-  const attempt = attemptAt(target, signal)
-  const offering = async (ssh2: Ssh2): Promise<Login> => new Login(target, await prepareOffers(ssh2, target))
+  // To read a private key takes as long as a signature.
+  const offering = async (ssh2: Ssh2): Promise<Login> => new Login(target, await turnstile.do(() => prepareOffers(ssh2, target)))
   return attempt.within(() => establish(attempt, target, { offering }))
 }
 
@@ -71,7 +71,7 @@ async function establish(attempt: Attempt, target: ProvingTarget, { offering, re
 
 async function logIn(attempt: Attempt, target: ProvingTarget & { readonly hostKeyAlgorithms: readonly HostKeyAlgorithm[] }, offering: Entrance['offering']): Promise<Connection> {
   // The network is slow and so is loading ssh2, so both go on at once. An unusable key is told before an unreachable host.
-  const { stream, open } = attempt.dial(target)
+  const { stream, open } = await attempt.dial(target)
   const ssh2 = await loadSsh2()
   const attempts = await offering(ssh2)
   await open
@@ -112,7 +112,7 @@ async function fetchHostKeys(attemptAt: AttemptAt, target: FetchTarget): Promise
 function fetchOne(attempt: Attempt, target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
   return attempt.within(async () => {
     const through = await target.open?.()
-    const { stream, open } = attempt.dial({ ...target, ...(through && { stream: through }) })
+    const { stream, open } = await attempt.dial({ ...target, ...(through && { stream: through }) })
     const ssh2 = await loadSsh2()
     await open
     // Any key will do: it is asked for, not relied on.

@@ -18,6 +18,19 @@ export class Turnstile {
     setImmediate(this.#letThrough)
   }
 
+  /** Does `work` soon, and gives what it came to. */
+  do<T>(work: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.pass(() => {
+        try {
+          resolve(work())
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      })
+    })
+  }
+
   readonly #letThrough = (): void => {
     const untilMs = performance.now() + BUDGET_MS
     let passed = 0
