@@ -47,14 +47,18 @@ export async function makeFleet(folder: string): Promise<Fleet | Skipped> {
   if ('skipped' in first) return first
   const daemons: Daemon[] = []
   const squads = new Map<number, Promise<Squad>>()
-  const make = async (count: number): Promise<Squad> => {
+  let before: Promise<unknown> = Promise.resolve()
+  const make = async (count: number, ready: Promise<unknown>): Promise<Squad> => {
+    // One after the other: each looks at which servers there are.
+    await ready
     while (daemons.length * ADDRESSES_PER_SERVER < count) daemons.push(await startServer(first, daemons.length))
     return writeSquad(first, folder, count)
   }
   return {
     squad: (count) => {
-      const squad = squads.get(count) ?? make(count)
+      const squad = squads.get(count) ?? make(count, before)
       squads.set(count, squad)
+      before = squad.catch(() => undefined)
       return squad
     },
     async [Symbol.asyncDispose]() {
@@ -74,7 +78,7 @@ async function startServer(first: OpensshServer, index: number): Promise<Daemon>
   return startDaemon({
     file: findProgram('sshd') ?? 'sshd',
     logPath: join(folder, `log_${index}`),
-    // It says so once for each address, in their order backwards or forwards: the last words are the same count.
+    // It says so once for each address; where one is taken it says so less often, and does not come up.
     listening: new RegExp(`(Server listening on [^]*){${ADDRESSES_PER_SERVER}}`),
     args: () => ['-D', '-e', '-f', configPath],
   })
