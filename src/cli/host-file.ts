@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { renameSync } from 'node:fs'
+import { renameSync, rmSync } from 'node:fs'
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { localFileError } from '../core/atomic-file.ts'
@@ -37,8 +37,8 @@ export class HostFile {
       const file = this.#error ? undefined : await this.#opened()
       if (file && this.#sizeBytes > sizeBytes) await this.#keepLast(file, sizeBytes)
       await (await this.#file)?.close()
-      this.#file = undefined
       if (!this.#error) await rename(this.#temporary, this.#path)
+      this.#file = undefined
     } catch (error) {
       await this.#fail(error)
     }
@@ -47,9 +47,10 @@ export class HostFile {
 
   /** Puts what came so far in its place, now: the process is about to end. */
   leave(): void {
-    if (this.#sizeBytes === 0 || this.#error) return
+    if (!this.#file) return
     try {
-      renameSync(this.#temporary, this.#path)
+      if (this.#sizeBytes > 0) renameSync(this.#temporary, this.#path)
+      else rmSync(this.#temporary, { force: true })
     } catch {
       // There is nobody left to tell, and nothing left to do.
     }

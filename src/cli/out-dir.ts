@@ -47,6 +47,8 @@ export async function outDirView(door: Door, folder: string, view: RunView): Pro
       files.tell()
     },
     close: async () => {
+      // Nothing is open unless an error ended the whole.
+      files.leave()
       process.off('exit', files.leave)
       await view.close?.()
     },
