@@ -7,9 +7,14 @@ import type { Key } from './keys.ts'
 import type { Row } from './rows.ts'
 import { Screen } from './screen.ts'
 
+/** What stands before all that we say ourselves. */
+const OURS = 'remex: '
+
 /** What a live terminal tells of. */
 export interface TerminalEvents {
   readonly onKey: (key: Key) => void
+  /** Something of our own is printed, which is no line of a host. */
+  readonly onNotice: (text: string) => void
   /** Another program may have written on it. */
   readonly onReturn: () => void
   /** What is printed cannot be kept any more. */
@@ -31,7 +36,7 @@ export class LiveTerminal {
   #left = false
 
   /** Throws where there is no terminal, or nowhere to keep what is printed. */
-  constructor(door: Door, { onKey, onReturn, onFailed }: TerminalEvents) {
+  constructor(door: Door, { onKey, onNotice, onReturn, onFailed }: TerminalEvents) {
     this.#door = door
     this.#journal = Journal.open(onFailed)
     try {
@@ -45,10 +50,13 @@ export class LiveTerminal {
       this.#screen.forget()
       onReturn()
     }
-    const take = (data: string | Uint8Array): void | Promise<void> => this.#journal.append(data)
     // Both are one terminal, so one of them can print for both, in the order in which it came.
-    this.#out = door.stdout.divert(take)
-    this.#diversions = [this.#out, door.stderr.divert(take)]
+    this.#out = door.stdout.divert((data) => this.#journal.append(data))
+    const told = door.stderr.divert((data) => {
+      if (typeof data === 'string' && data.startsWith(OURS)) onNotice(data.slice(OURS.length).trimEnd())
+      return this.#journal.append(data)
+    })
+    this.#diversions = [this.#out, told]
     this.#screen = new Screen((text) => void this.#out.past(text))
     process.once('exit', this.#leaveNow)
     process.on('SIGCONT', this.#onReturn)

@@ -72,8 +72,7 @@ class LiveView {
   }
 
   output(vmId: string, stream: 'stdout' | 'stderr', chunk: Buffer): void {
-    this.#feed.add(vmId, stream, chunk)
-    this.#isDirty = true
+    this.#touched(() => this.#feed.add(vmId, stream, chunk))
   }
 
   started(vmId: string): void {
@@ -108,12 +107,12 @@ class LiveView {
   #enter(): void {
     if (!this.#isDue || this.#held > 0 || this.#terminal || this.#leaving || !hasRoom(this.#size()) || !isForeground()) return
     try {
-      const onReturn = (): void => void (this.#isDirty = true)
-      const onKey = (key: Parameters<Controls['press']>[0]): void => {
-        this.#controls.press(key)
-        this.#isDirty = true
-      }
-      this.#terminal = new LiveTerminal(this.#door, { onKey, onReturn, onFailed: (error) => this.#failed(error) })
+      this.#terminal = new LiveTerminal(this.#door, {
+        onKey: (key) => this.#touched(() => this.#controls.press(key)),
+        onNotice: (text) => this.#touched(() => this.#pane.add('remex', 'stderr', text)),
+        onReturn: () => this.#touched(),
+        onFailed: (error) => this.#failed(error),
+      })
     } catch {
       // The lines are printed as they come: that needs nothing.
       this.#held++
@@ -122,6 +121,12 @@ class LiveView {
     this.#isDirty = true
     this.#timer = setInterval(() => this.#tick(), EVERY_MS)
     this.#tick()
+  }
+
+  /** Something changed that is to be seen. */
+  #touched(change?: () => void): void {
+    change?.()
+    this.#isDirty = true
   }
 
   #leave(): Promise<void> {

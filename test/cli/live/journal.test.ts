@@ -1,7 +1,8 @@
-import { readdirSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Journal } from '../../../src/cli/live/journal.ts'
 
 const failed = (error: unknown): void => {
@@ -74,9 +75,18 @@ describe('the journal of what is printed', () => {
   })
 
   it('leaves no name behind from its first moment', async () => {
-    const before = readdirSync(tmpdir()).filter((name) => name.startsWith('remex-live-'))
+    const folder = await mkdtemp(join(tmpdir(), 'remex-journal-'))
+    vi.stubEnv('TMPDIR', folder)
     const journal = Journal.open(failed)
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith('remex-live-') && !before.includes(name))).toEqual([])
+    expect(await readdir(folder)).toEqual([])
     await journal.close()
+    vi.unstubAllEnvs()
+    await rm(folder, { recursive: true })
+  })
+
+  it('cannot be where there is no room for it', () => {
+    vi.stubEnv('TMPDIR', '/nonexistent')
+    expect(() => Journal.open(failed)).toThrow(/ENOENT/)
+    vi.unstubAllEnvs()
   })
 })
