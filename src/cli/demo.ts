@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { printable } from '../core/printable.ts'
 import { quoteWord } from '../core/quote.ts'
 import { Remex } from '../remex.ts'
@@ -42,7 +43,9 @@ interface Teller {
 /** The number of steps that failed; undefined when it was interrupted. */
 async function performAll(door: Door, fleet: DemoFleet, say: Teller): Promise<number | undefined> {
   const { user } = door.globals
-  await using remex = await Remex.open({ config: fleet.configPath, env: door.env, user })
+  // What is noted of its runs is of no use to anybody afterwards.
+  const env = { ...door.env, REMEX_STATE_DIR: join(fleet.directory, 'state') }
+  await using remex = await Remex.open({ config: fleet.configPath, env, user })
   const isOver = (): boolean => door.stop.signal.aborted
   let failed = 0
   for (const step of DEMO_STEPS) {

@@ -30,6 +30,7 @@ describe('remex demo', () => {
     for (const shown of ['HOST_KEY_UNKNOWN', 'vm04: I am vm04', '2 hosts: 2 succeeded', 'verified', 'none is left', 'init']) expect(stdout).toContain(shown)
     expect(stdout).not.toContain('\u001b')
     expect(await readdir(temporary)).toEqual([])
+    expect(existsSync(shop.path('state'))).toBe(false)
   })
 
   it('gives one object for each step with --json', async () => {

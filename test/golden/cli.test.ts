@@ -52,6 +52,7 @@ const TEXTS: readonly (readonly [name: string, calls: readonly (readonly string[
     ['run', 'vm04', '--dry-run', '--env', 'A=value', '--secret-env', 'B=value', '--cwd', '/srv', '--', 'id'],
     ['run', 'vm01', '--dry-run', '--json', '--sudo=www', '--', 'id'],
     ['run', 'vm01', '--dry-run', '--sudo', '--', 'id'],
+    ['run', '@lab', '--dry-run', '--canary', '1', '--batch', '50%', '--', 'id'],
     ['script', 'vm01', 'check.sh', '--dry-run', '--interpreter', 'sh -e', '--', 'a b'],
     ['put', '@lab', 'local.txt', '/srv/x', '--mode', '0640', '--dry-run'],
     ['get', '@lab', '/srv/x', 'out', '--timeout', '5m', '--dry-run'],
@@ -62,7 +63,7 @@ const TEXTS: readonly (readonly [name: string, calls: readonly (readonly string[
     ['run', 'vm01', 'uptime'], ['run', 'vm01', '--'], ['run', 'vm01', '--tmeout', '5', '--', 'x'], ['run', 'vm01', '--timeout', '5 parsecs', '--', 'x'],
     ['run', 'vm01', '--run-id', '../x', '--', 'x'], ['runs', 'attach'], ['runs', 'show', 'a b'], ['runs', 'prune', '--older-than', 'long'], ['run', 'vm01', '--gather', '--json', '--', 'x'], ['run', 'vm01', '--diff', '--detach', '--', 'x'], ['run', 'vm01', '--out-dir', '', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
     ['run', 'vm01', '--env', 'hunter2', '--', 'x'], ['run', 'vm01', '--secret-env', 'NOT_SET', '--', 'x'], ['run', 'vm01', '--env', '1A=x', '--dry-run', '--', 'x'],
-    ['run', 'vm01', '--parallel', '0', '--', 'x'], ['run', 'vm01', '--retries', 'x', '--', 'x'], ['run', 'vm01', '--sudo=', '--', 'x'],
+    ['run', 'vm01', '--parallel', '0', '--', 'x'], ['run', 'vm01', '--batch', '0%', '--', 'x'], ['run', 'vm01', '--pause', '5s', '--', 'x'], ['run', 'vm01', '--retry-failed', 'nightly', '--', 'x'], ['run', 'vm01', '--detach', '--batch', '1', '--', 'x'], ['run', 'vm01', '--retries', 'x', '--', 'x'], ['run', 'vm01', '--sudo=', '--', 'x'],
     ['run', 'vm01', '--stdin', '--input', 'local.txt', '--', 'x'], ['run', 'vm01', '--timeout'], ['test'], ['bench', '--quick'], ['--json', 'nope'], ['--config', '', 'hosts', 'list'],
   ]],
   ['target-errors', [

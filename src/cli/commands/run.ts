@@ -60,6 +60,7 @@ Examples:
   remex run vm[01-04] --timeout 5m -c 'apt-get update && apt-get -y upgrade' --sudo
   remex run @lab --json -- uname -r
   remex run all --gather -- uname -r
+  remex run @lab --batch 25% --check 'systemctl is-active app' --sudo -- systemctl restart app
   remex run vm01 --input dump.sql -- psql app
   remex run vm01 --secret-env PGPASSWORD -- pg_dump app >app.sql
   remex run vm01 --detach --run-id nightly-backup --timeout 6h -- /opt/backup.sh
