@@ -30,6 +30,7 @@ export class Journal {
   #pending: Buffer[] = []
   #pendingBytes = 0
   #writing: Promise<void> | undefined
+  #replaying: Promise<void> | undefined
   #failed = false
 
   private constructor(file: number, onFailed: (error: unknown) => void) {
@@ -52,20 +53,17 @@ export class Journal {
     const bytes = Buffer.from(data)
     this.#pending.push(bytes)
     this.#pendingBytes += bytes.length
-    if (this.#failed) return undefined
-    this.#writing ??= this.#write()
-    return this.#pendingBytes > MOST_PENDING ? this.#writing : undefined
+    if (!this.#failed) this.#writing ??= this.#write()
+    // A terminal may be slower than the disk: without this a host that floods would never let the replay end.
+    return this.#replaying ?? (this.#pendingBytes > MOST_PENDING ? this.#writing : undefined)
   }
 
   /** Prints all of it, what comes meanwhile too, and calls `done` before anything more can come. */
-  async replay(print: Print, done: () => void): Promise<void> {
-    const block = Buffer.allocUnsafe(BLOCK)
-    for (;;) {
-      if (this.#printedBytes < this.#writtenBytes) await print(await this.#read(block))
-      else if (this.#writing) await this.#writing
-      else if (this.#pending.length > 0) await print(this.#shift())
-      else return done()
-    }
+  replay(print: Print, done: () => void): Promise<void> {
+    const replaying = this.#replay(print, done)
+    // Whoever waits for room has nothing to do with what goes wrong here.
+    this.#replaying = replaying.catch(() => undefined)
+    return replaying
   }
 
   /** Prints what is left of it at once, for a process that ends; of much only the end. */
@@ -84,8 +82,19 @@ export class Journal {
     return promisify(close)(this.#file)
   }
 
+  async #replay(print: Print, done: () => void): Promise<void> {
+    const block = Buffer.allocUnsafe(BLOCK)
+    for (;;) {
+      if (this.#printedBytes < this.#writtenBytes) await print(await this.#read(block))
+      else if (this.#writing) await this.#writing
+      else if (this.#pending.length > 0) await print(this.#shift())
+      else return done()
+    }
+  }
+
   async #read(block: Buffer): Promise<Buffer> {
     const { bytesRead } = await readAt(this.#file, block, 0, Math.min(BLOCK, this.#writtenBytes - this.#printedBytes), this.#printedBytes)
+    if (bytesRead === 0) throw new Error('the temporary file of the live view ended too early')
     this.#printedBytes += bytesRead
     return block.subarray(0, bytesRead)
   }

@@ -74,10 +74,15 @@ export class LiveTerminal {
     this.#screen.forget()
   }
 
-  /** Gives the terminal back, and prints all that was kept. */
+  /** Gives the terminal back, and prints all that was kept. Never rejects. */
   async close(): Promise<void> {
     this.#leave()
-    await this.#journal.replay((data) => this.#out.past(data), () => this.#undivert())
+    try {
+      await this.#journal.replay((data) => this.#out.past(data), () => this.#undivert())
+    } catch (error) {
+      this.#undivert()
+      void this.#door.stderr.line(`${OURS}some of the output is lost, it cannot be read back: ${error instanceof Error ? error.message : String(error)}`)
+    }
     process.off('exit', this.#leaveNow)
     await this.#journal.close()
   }

@@ -52,6 +52,16 @@ describe('the journal of what is printed', () => {
     expect(text).toBe('one two.')
   })
 
+  it('lets nobody go on while it is given back, so that it comes to an end', async () => {
+    const journal = Journal.open(failed)
+    await journal.append('one')
+    const order: string[] = []
+    const replay = journal.replay(() => undefined, () => void order.push('done'))
+    await Promise.all([replay, Promise.resolve(journal.append('two')).then(() => order.push('room'))])
+    await journal.close()
+    expect(order).toEqual(['done', 'room'])
+  })
+
   it('can be printed at once, what is on its way to the file too', () => {
     const journal = Journal.open(failed)
     void journal.append('one ')
