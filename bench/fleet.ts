@@ -62,7 +62,7 @@ async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result
   const stage: Stage = { rounds: plan.rounds, quick: plan.quick, folder, fleet: opened.fleet, runs: new Runs() }
   const results: Result[] = []
   for (const entry of plan.entries) {
-    const result = await Promise.race([measureOne(entry, stage), interrupted])
+    const result = await measureOne(entry, stage, interrupted)
     results.push(result)
     process.stdout.write(plan.json ? `${JSON.stringify({ ...result, machine })}\n` : `${shown(result)}\n`)
   }
@@ -81,16 +81,17 @@ function fleetOnDemand(folder: string): AsyncDisposable & Pick<Stage, 'fleet'> {
   }
 }
 
+async function measureOne({ id, open }: FleetEntry, stage: Stage, interrupted: Promise<never>): Promise<Result> {
+  const opened = await orFailed(open(stage))
+  if ('skipped' in opened || 'failed' in opened) return { id, ...opened }
+  await using row = opened
+  const result = await Promise.race([orFailed(measure(row)), interrupted])
+  return { ...result, id }
+}
+
 /** One row that fails does not take the others with it: they may have taken an hour. */
-async function measureOne({ id, open }: FleetEntry, stage: Stage): Promise<Result> {
-  try {
-    const opened = await open(stage)
-    if ('skipped' in opened) return { id, ...opened }
-    await using row = opened
-    return await measure(row)
-  } catch (error) {
-    return { id, failed: error instanceof Error ? error.message : String(error) }
-  }
+async function orFailed<T>(action: Promise<T>): Promise<T | { readonly failed: string }> {
+  return action.catch((error: unknown) => ({ failed: error instanceof Error ? error.message : String(error) }))
 }
 
 function shown(result: Result): string {
