@@ -119,6 +119,7 @@ function planOf(args: readonly string[], rows: readonly FleetEntry[]): Plan {
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
   if (values.rounds !== undefined && !/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds} is not a number of rounds\n${USAGE}`)
   if (values.write !== undefined && !/^\d{4}-\d\d-\d\d$/.test(values.write)) throw new Error(`--write ${values.write} is not a date\n${USAGE}`)
+  if (values.write !== undefined && values.quick) throw new Error(`--quick is no measurement to --write down\n${USAGE}`)
   // What is measured only for the plots is so only where there will be some, or where it is asked for.
   const isWanted = ({ id, isForPlots = false }: FleetEntry): boolean => only?.includes(id) ?? (!isForPlots || values.write !== undefined)
   return { entries: rows.filter(isWanted), rounds: values.rounds === undefined ? undefined : Number(values.rounds), quick: values.quick ?? false, json: values.json ?? false, writeDate: values.write }

@@ -86,6 +86,7 @@ describe('bench fleet', () => {
     ['an unknown row', ['--only', 'none'], 'there is no row none; there is one'],
     ['a wrong number of rounds', ['--rounds', '0'], '--rounds 0'],
     ['a wrong date', ['--write', 'today'], '--write today'],
+    ['to write down a quick look', ['--write', '2026-01-31', '--quick'], '--quick is no measurement'],
     ['an unknown option', ['--fast'], '--fast'],
   ])('refuses %s before it measures anything', async (_what, args, message) => {
     await expect(benchFleet(args, [row('one', 1)])).rejects.toThrow(message)
