@@ -41,7 +41,7 @@ const parts = ({ address, port, login, hostKeys, privateKey }: TestHost): Reache
 
 async function configOf(vms: Vms): Promise<string> {
   const path = join(folder, 'config.json')
-  const settings = { audit_log_path: join(folder, 'audit'), known_hosts_path: join(folder, 'known_hosts'), connect_timeout: '3s', default_retry: 1 }
+  const settings = { audit_log_path: join(folder, 'audit'), known_hosts_path: join(folder, 'known_hosts'), connect_timeout: '6s', default_retry: 1 }
   await writeFile(path, JSON.stringify({ vms, remote_execution: settings }))
   return path
 }

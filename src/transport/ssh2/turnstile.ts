@@ -2,6 +2,8 @@ import type { Duplex } from 'node:stream'
 
 /** How long the loop may be held for handshakes at a time: others are to have their turn. */
 const BUDGET_MS = 8
+/** Where others hold it longer, as hosts do that flood, handshakes get as much as they, but no more than this. */
+const MOST_MS = 40
 /** A server that sends more than a handshake needs is not read any further until its turn has come. */
 const MOST_HELD = 16
 
@@ -9,12 +11,14 @@ const MOST_HELD = 16
 export class Turnstile {
   #waiting: (() => void)[] = []
   #isOpen = false
+  #closedAtMs = 0
 
   /** Does `step` soon, in the order in which they came. */
   pass(step: () => void): void {
     this.#waiting.push(step)
     if (this.#isOpen) return
     this.#isOpen = true
+    this.#closedAtMs = performance.now()
     setImmediate(this.#letThrough)
   }
 
@@ -32,7 +36,8 @@ export class Turnstile {
   }
 
   readonly #letThrough = (): void => {
-    const untilMs = performance.now() + BUDGET_MS
+    const nowMs = performance.now()
+    const untilMs = nowMs + Math.min(MOST_MS, Math.max(BUDGET_MS, nowMs - this.#closedAtMs))
     let passed = 0
     for (const step of this.#waiting) {
       if (passed > 0 && performance.now() >= untilMs) break
@@ -41,6 +46,7 @@ export class Turnstile {
     }
     this.#waiting = this.#waiting.slice(passed)
     this.#isOpen = this.#waiting.length > 0
+    this.#closedAtMs = performance.now()
     if (this.#isOpen) setImmediate(this.#letThrough)
   }
 }
