@@ -48,7 +48,11 @@ export class Runs {
 }
 
 async function answered(peer: Peer, squad: Squad, how: { measureCpu?: boolean; watchMemory?: 'with children' }): Promise<ProcessFacts> {
-  const facts = await wholeProcess({ ...peer.call(squad), ...how, keepStdout: true })
+  const call = peer.call(squad)
+  const facts = await wholeProcess({ ...call, ...how, keepStdout: true }).catch((error: unknown) => {
+    // The reason may stand in the page, where the call with its temporary paths says nothing.
+    throw new Error(error instanceof Error ? error.message.replace(`${call.argv.join(' ')} `, '') : String(error), { cause: error })
+  })
   const answers = facts.stdout.split(ANSWER).length - 1
   if (answers !== squad.count) throw new Error(`${answers} of ${squad.count} hosts answered ${peer.name}`)
   return facts
