@@ -206,9 +206,11 @@ class StopWatch {
   /** May be called again, when the first server refused. */
   start(): void {
     if (this.#stopTimer) return
-    const { timeoutMs, signal } = this.#invocation
-    if (signal?.aborted) this.#cancelled()
-    signal?.addEventListener('abort', this.#cancelled, { once: true })
+    const { timeoutMs, signal, unstoppable } = this.#invocation
+    if (!unstoppable) {
+      if (signal?.aborted) this.#cancelled()
+      signal?.addEventListener('abort', this.#cancelled, { once: true })
+    }
     this.#stopTimer = this.#clock.after(timeoutMs, () => this.#reach('timed_out'))
   }
 

@@ -29,6 +29,8 @@ export interface Invocation {
   readonly onOutput: OutputListener | undefined
   /** Cancels: ends the command on the host. */
   readonly signal: AbortSignal | undefined
+  /** Whether the signal counts only until the command is sent: what it begins is not to be stopped halfway. Default: false. */
+  readonly unstoppable?: boolean
 }
 
 /** Receives live output. */

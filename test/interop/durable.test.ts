@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { proveDurable } from '../../bench/durable.ts'
+import type { RemexError } from '../../src/core/errors.ts'
 import type { RunResult } from '../../src/core/outcome.ts'
 import type { Host } from '../../src/fleet/host.ts'
 import { Remex } from '../../src/remex.ts'
@@ -103,6 +104,23 @@ describe.skipIf(!server)(`durable runs on the machine’s OpenSSH server${reason
     expect(await remex.runs.show(runId)).toMatchObject({ state: 'cancelled', stdoutBytes: 3 })
     expect(await host.run(`grep -lzxF REMEX_RUN_ID=${runId} /proc/[0-9]*/environ 2>/dev/null; :`)).toMatchObject({ stdout: '' })
     await remove(runId)
+  })
+
+  it('that we leave in any moment of their start go on, or were never begun', async () => {
+    let begun = 0
+    for (let trial = 0; trial < 24; trial++) {
+      const runId = newId()
+      const leave = new AbortController()
+      const running = host.run('sleep 0.4; echo done', { durable: true, runId, timeout: '20s', signal: leave.signal }).catch((error: unknown) => error)
+      setTimeout(() => leave.abort(), trial * 4)
+      await running
+      const found: unknown = await remex.runs.attach(runId).then((result) => `${result.ended} ${result.stdout}`, (error: unknown) => (error as RemexError).code)
+      if (found === 'RUN_NOT_FOUND') continue
+      begun++
+      expect(found).toBe('exited done\n')
+      await remove(runId)
+    }
+    expect(begun).toBeGreaterThan(3)
   })
 
   it('that have ended stay as they were when they are cancelled', async () => {

@@ -85,7 +85,7 @@ export class DurableRuns {
     const input = inputOf(invocation)
     const order = { runId, text: commandOf(invocation), shown, cwd, timeoutMs, mostBytes, hash: hashOf(invocation, identity), inputBytes: input?.length }
     const text = startProgram(order)
-    const report = await this.#program(text, { env: invocation.env, stdin: input, attempts: Math.max(invocation.attempts, 3), signal: invocation.signal, timeoutMs: OVERTIME_MS })
+    const report = await this.#program(text, { env: invocation.env, stdin: input, attempts: Math.max(invocation.attempts, 3), signal: invocation.signal, unstoppable: true, timeoutMs: OVERTIME_MS })
     const [, word = '', why = ''] = /^remex-run (\S+) ?(.*)$/m.exec(report.stdoutRaw.toString('utf8')) ?? []
     if (word === 'started' || word === 'there') return { isNew: word === 'started', whole: wholeOf(report) }
     throw this.#notStarted(runId, word, why || report.stderrRaw.toString('utf8'))
@@ -171,6 +171,7 @@ export class DurableRuns {
       attempts: how.attempts ?? 1,
       onOutput: how.onOutput,
       signal: how.signal,
+      ...(how.unstoppable && { unstoppable: true }),
     })
     if (report.error && !how.quiet) throw report.error
     return report
@@ -233,6 +234,8 @@ interface ProgramOptions {
   readonly timeoutMs?: number
   readonly onOutput?: OutputListener
   readonly signal?: AbortSignal | undefined
+  /** An abort of the signal that comes once it was sent does not end it. */
+  readonly unstoppable?: boolean
   /** Output goes to the listener alone, and a failure is the caller's to judge. */
   readonly quiet?: boolean
 }
