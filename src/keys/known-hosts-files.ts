@@ -8,6 +8,7 @@ const SETTLED_MS = 100
 /** The known_hosts files of a configuration, read anew only when one of them has changed: a fan-out asks for them once for every host. */
 export class KnownHostsFiles {
   readonly #paths: readonly string[]
+  #looking: Promise<string> | undefined
   #read: { readonly state: string; readonly store: Promise<HostKeyStore> } | undefined
 
   constructor(paths: readonly string[]) {
@@ -16,13 +17,23 @@ export class KnownHostsFiles {
 
   /** The files as they are now. Rejects as {@link HostKeyStore.load}. */
   async load(): Promise<HostKeyStore> {
-    const state = (await Promise.all(this.#paths.map(stateOf))).join('\n')
+    const state = await this.#look()
     if (this.#read?.state === state) return this.#read.store
     // Looked at before it is read: what changes meanwhile is another state.
     const store = HostKeyStore.load(this.#paths)
     this.#read = { state, store }
     store.catch(() => (this.#read = undefined))
     return store
+  }
+
+  /** Who asks while somebody looks sees the same. */
+  async #look(): Promise<string> {
+    this.#looking ??= Promise.all(this.#paths.map(stateOf)).then((states) => states.join('\n'))
+    try {
+      return await this.#looking
+    } finally {
+      this.#looking = undefined
+    }
   }
 }
 
