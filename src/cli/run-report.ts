@@ -1,5 +1,6 @@
 import { ERRORS } from '../core/errors.ts'
 import type { RunResult } from '../core/outcome.ts'
+import { Turnstile } from '../core/turnstile.ts'
 import type { GroupRunOptions, HostGroup } from '../fleet/group.ts'
 import { notice, printJson, type Door } from './door.ts'
 import { runStatus } from './exit-status.ts'
@@ -57,7 +58,7 @@ export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags,
     onNoted: (id: string) => void noted.push(id),
     signal: stop.signal,
     ...(view.signalOf && { signalOf: view.signalOf }),
-    ...(view.onOutput && { onOutput: view.onOutput }),
+    ...(view.onOutput && { onOutput: group.ids.length === 1 ? view.onOutput : sharing(view.onOutput) }),
     // What is shown as it comes need not be kept.
     ...(view.onOutput && !view.captures && { maxOutputBytes: 0 }),
   }
@@ -76,6 +77,12 @@ export async function reportRuns(door: Door, group: HostGroup, flags: ViewFlags,
   const status = groupStatus([...statuses.values()])
   if (status !== 0 || !view.failed?.()) return status
   return group.ids.length === 1 ? ERRORS.NO_SPACE.exitStatus : 1
+}
+
+/** The same listener, that lets logins, deadlines and other hosts have their turn between what hosts write that flood. */
+function sharing(listen: NonNullable<RunView['onOutput']>): NonNullable<RunView['onOutput']> {
+  const turnstile = new Turnstile()
+  return (vmId, stream, chunk) => turnstile.do(() => listen(vmId, stream, chunk))
 }
 
 /** What is said while it runs. */

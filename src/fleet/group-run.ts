@@ -7,7 +7,7 @@ import { planBatches, type Batch } from './batches.ts'
 import type { Dispatcher } from './dispatch.ts'
 import type { GroupRunOptions } from './group.ts'
 import { isDurable } from './invocation.ts'
-import type { HostOutcome, Operations } from './operations.ts'
+import type { HostOutcome, Operation, Operations } from './operations.ts'
 import type { RunRequest, ScriptRequest } from './requests.ts'
 import { rollOut } from './rollout.ts'
 
@@ -30,7 +30,7 @@ export interface GroupCall {
   /** What the operation is known by. */
   readonly commandHash: () => string
   /** The operation that it belongs to, and of which it is the rest; undefined: a new one. */
-  readonly continues: string | undefined
+  readonly continues: Pick<Operation, 'id' | 'finishedAt'> | undefined
 }
 
 /** What a check says is short. */
@@ -56,11 +56,12 @@ class GroupRun {
     this.#call = call
     this.#batches = planBatches(ids, options)
     this.#pauseMs = pauseOf(options)
-    this.#opId = continues ?? (ids.length > 1 ? newRunId(parts.clock.now()) : undefined)
+    this.#opId = continues?.id ?? (ids.length > 1 ? newRunId(parts.clock.now()) : undefined)
   }
 
   async *results(): AsyncGenerator<RunResult, void> {
     const { parallel, options: { signal, onBatch, check } } = this.#call
+    const turn = await this.#turn()
     try {
       yield* rollOut({
         batches: this.#batches,
@@ -75,7 +76,19 @@ class GroupRun {
       })
     } finally {
       await this.#writeNote()
+      await turn[Symbol.asyncDispose]()
     }
+  }
+
+  /** Two who try the same rest again at the same time would run it twice. */
+  async #turn(): Promise<AsyncDisposable> {
+    const { continues } = this.#call
+    if (!continues) return { [Symbol.asyncDispose]: () => Promise.resolve() }
+    const { operations } = this.#parts
+    const turn = await operations.hold(continues.id)
+    if ((await operations.read(continues.id))?.finishedAt === continues.finishedAt) return turn
+    await turn[Symbol.asyncDispose]()
+    throw remexError('USAGE', `operation ${continues.id} has been tried again meanwhile`, { hint: 'Nothing was run. The same command once more tries what is left now.' })
   }
 
   #run(vmId: string): Promise<RunResult> {

@@ -9,7 +9,7 @@ import type { TransferResult } from '../core/transfer-result.ts'
 import type { BatchOptions } from './batches.ts'
 import { fanOut } from './fan-out.ts'
 import { runOnGroup, type GroupCall, type GroupParts } from './group-run.ts'
-import { commandHash } from './operations.ts'
+import { commandHash, type Operation } from './operations.ts'
 import { restOf, type Rest } from './retry.ts'
 import type { BatchStart } from './rollout.ts'
 import type { StartResult } from './start-result.ts'
@@ -60,9 +60,7 @@ export interface GroupTransferOptions extends Omit<TransferOptions, 'onProgress'
 }
 
 /** The operation that a group is the rest of. */
-interface Earlier extends Pick<Rest, 'runIds'> {
-  readonly id: string
-}
+interface Earlier extends Pick<Rest, 'runIds'>, Pick<Operation, 'id' | 'finishedAt'> {}
 
 /** Several hosts at once. Every iteration gives each host's report as it finishes and never throws for a host. */
 export class HostGroup {
@@ -119,7 +117,7 @@ export class HostGroup {
       throw remexError('USAGE', `operation ${operationId} ran another command`, { hint: 'Only the same command can be tried again: the same words, or the same script with the same arguments.' })
     }
     const { ids, runIds, unsure } = restOf(operation, this.ids, request)
-    return { group: new HostGroup({ ids, leftOut: this.leftOut }, this.#parts, { id: operationId, runIds }), unsure }
+    return { group: new HostGroup({ ids, leftOut: this.leftOut }, this.#parts, { id: operationId, finishedAt: operation.finishedAt, runIds }), unsure }
   }
 
   /** Starts a durable command on every host, under one run id where one is given. */
@@ -154,7 +152,7 @@ export class HostGroup {
   }
 
   #roll(options: GroupRunOptions, call: Pick<GroupCall, 'requestOf' | 'commandHash'>): AsyncGenerator<RunResult, void> {
-    return runOnGroup(this.#parts, { ...call, ids: this.ids, parallel: this.#prepare(options), options, continues: this.#earlier?.id })
+    return runOnGroup(this.#parts, { ...call, ids: this.ids, parallel: this.#prepare(options), options, continues: this.#earlier })
   }
 
   /** With the id of the host's durable run of before, where there may be one. */

@@ -3,6 +3,8 @@ import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { ensurePrivateDir, errorCode, localFileError, writeFileAtomic } from '../core/atomic-file.ts'
+import { remexError } from '../core/errors.ts'
+import { LockTimeoutError, withFileLock } from '../core/file-lock.ts'
 import type { HostState } from '../core/host-state.ts'
 import { newRunId } from '../core/run-id.ts'
 import { readRegularFile } from '../keys/regular-file.ts'
@@ -33,6 +35,8 @@ const RETENTION_MS = 30 * 86_400_000
 const MOST_KEPT = 200
 /** A host takes less than 300 bytes. */
 const LARGEST_BYTES = 16 * 1024 * 1024
+/** Whoever holds an operation does so for as long as its run takes. */
+const HOLD_TIMEOUT_MS = 300
 const OPERATION_ID = /^\d{8}t\d{6}-[0-9a-f]{16}$/
 const SUFFIX = '.json'
 
@@ -67,6 +71,29 @@ export class Operations {
     return operation?.id === id ? operation : undefined
   }
 
+  /** Holds an operation until it is disposed of. Rejects with `USAGE` where somebody else holds it. */
+  async hold(id: string): Promise<AsyncDisposable> {
+    await ensurePrivateDir(this.#directory)
+    const over = signalled()
+    const taken = signalled()
+    const holding = withFileLock(`${this.#pathOf(id)}.lock`, async () => {
+      taken.resolve()
+      await over.promise
+    }, { timeoutMs: HOLD_TIMEOUT_MS })
+    try {
+      await Promise.race([taken.promise, holding])
+    } catch (error) {
+      if (!(error instanceof LockTimeoutError)) throw error
+      throw remexError('USAGE', `operation ${id} is being tried again by another process`, { hint: 'Nothing was run. Wait until that one is done, then see what is left.', cause: error })
+    }
+    return {
+      async [Symbol.asyncDispose]() {
+        over.resolve()
+        await holding
+      },
+    }
+  }
+
   #pathOf(id: string): string {
     return join(this.#directory, `${id}${SUFFIX}`)
   }
@@ -85,6 +112,12 @@ export class Operations {
       })
     }
   }
+}
+
+function signalled(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => undefined
+  const promise = new Promise<void>((done) => (resolve = done))
+  return { promise, resolve }
 }
 
 const STATES = [

@@ -181,6 +181,20 @@ describe('the rest of a run', () => {
     expect((await fleet.remex.hosts('all').retrying(id, { operation: 'run', command: ['true'], options: {} })).group.ids).toEqual([])
   })
 
+  it('is run by one of two who try it at the same time, and not by the same twice', async () => {
+    const { noted } = await rolled('exit 1', {})
+    const again = async (): Promise<string[]> => {
+      const { group } = await fleet.remex.hosts('all').retrying(noted, { operation: 'run', command: 'exit 1', options: {} })
+      const states: string[] = []
+      for await (const { state } of group.run('exit 1')) states.push(state)
+      return states
+    }
+    const outcomes = await Promise.allSettled([again(), again(), again()])
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    for (const outcome of outcomes) if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'USAGE', message: expect.stringContaining('tried again') as string })
+    expect((await again()).every((state) => state === 'failed')).toBe(true)
+  })
+
   it('is none of an operation that nobody knows, or of another command', async () => {
     const { noted } = await rolled('exit 1', {})
     const group = fleet.remex.hosts('all')

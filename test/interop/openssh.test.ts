@@ -143,7 +143,7 @@ describe.skipIf(!server)(`against the machine’s OpenSSH server${reason && ` (s
     const result: RunResult = await host.run('echo hello')
     expect(JSON.parse(JSON.stringify(result))).toEqual({
       run_id: expect.any(String), vm_id: 'vm01', user: 'tester', operation: 'run', command: 'echo hello', ended: 'exited', exit_code: 0, signal: null,
-      success: true, stdout: 'hello\n', stderr: '', stdout_bytes: 6, stderr_bytes: 0, truncated: false, execution_time: expect.any(Number),
+      success: true, state: 'succeeded', stdout: 'hello\n', stderr: '', stdout_bytes: 6, stderr_bytes: 0, truncated: false, execution_time: expect.any(Number),
       timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/), attempts: 1, engine: 'ssh2', killed: null, error: null,
     })
   })

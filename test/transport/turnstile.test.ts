@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
-import { paced, Turnstile } from '../../src/transport/ssh2/turnstile.ts'
+import { Turnstile } from '../../src/core/turnstile.ts'
+import { paced } from '../../src/transport/ssh2/paced.ts'
 import { until } from '../../testkit/until.ts'
 
 const busy = (ms: number): void => {

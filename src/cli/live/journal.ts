@@ -1,4 +1,4 @@
-import { close, closeSync, mkdtempSync, openSync, read, readSync, rmSync, write } from 'node:fs'
+import { close, mkdtempSync, openSync, read, readSync, rmSync, write } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -74,12 +74,12 @@ export class Journal {
     const block = Buffer.allocUnsafe(MOST_AT_ONCE)
     print(block.subarray(0, readSync(this.#file, block, 0, this.#writtenBytes - this.#printedBytes, this.#printedBytes)))
     for (const bytes of this.#pending) print(bytes)
-    closeSync(this.#file)
   }
 
   /** Lets the file go. */
-  close(): Promise<void> {
-    return promisify(close)(this.#file)
+  async close(): Promise<void> {
+    await this.#writing
+    await promisify(close)(this.#file)
   }
 
   async #replay(print: Print, done: () => void): Promise<void> {

@@ -1,12 +1,12 @@
 import type { Duplex } from 'node:stream'
 import type { RemexError } from '../../core/errors.ts'
+import type { Turnstile } from '../../core/turnstile.ts'
 import type { ConnectTarget } from '../contract.ts'
 import { cancelledError, connectError, timeoutError, type Peer, type Phase, type Standing } from './classify.ts'
 import { dial } from './dial.ts'
 import { Handshake, type HandshakePlan, type Shaken } from './handshake.ts'
 import { timerMs } from './keepalive.ts'
 import { Transcript } from './transcript.ts'
-import type { Turnstile } from './turnstile.ts'
 
 /** What bounds an attempt to connect. */
 export interface Bounds {

@@ -1,5 +1,6 @@
 import { remexError, RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
+import { Turnstile } from '../../core/turnstile.ts'
 import { ALGORITHMS, hostKeyOrder, keyTypeOf, type HostKeyAlgorithm } from '../algorithms.ts'
 import type { Connection, ConnectTarget, Engine, FetchTarget } from '../contract.ts'
 import { Attempt } from './attempt.ts'
@@ -10,7 +11,6 @@ import type { Shaken } from './handshake.ts'
 import { loadSsh2, type Ssh2 } from './load.ts'
 import { Login } from './login.ts'
 import { prepareOffers } from './offers.ts'
-import { Turnstile } from './turnstile.ts'
 
 /** The in-process engine, on the npm package ssh2. */
 export function ssh2Engine(): Engine {

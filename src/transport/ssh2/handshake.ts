@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Algorithms, Client, ConnectConfig, NegotiatedAlgorithms } from 'ssh2'
 import { asRemexError, type RemexError } from '../../core/errors.ts'
 import { hostKeyFromBlob, type HostKey } from '../../core/host-key.ts'
+import type { Turnstile } from '../../core/turnstile.ts'
 import { ALGORITHMS, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
 import type { ConnectionInfo } from '../contract.ts'
 import { connectError, disconnectText, isTooManyAttempts, peerError, type Peer, type Phase, type Standing } from './classify.ts'
@@ -9,8 +10,8 @@ import { sayGoodbye } from './goodbye.ts'
 import { timerMs } from './keepalive.ts'
 import type { Ssh2 } from './load.ts'
 import type { Login } from './login.ts'
+import { paced } from './paced.ts'
 import { Transcript } from './transcript.ts'
-import { paced, type Turnstile } from './turnstile.ts'
 
 /** What a handshake needs. */
 export interface HandshakePlan {

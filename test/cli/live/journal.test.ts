@@ -62,13 +62,14 @@ describe('the journal of what is printed', () => {
     expect(order).toEqual(['done', 'room'])
   })
 
-  it('can be printed at once, what is on its way to the file too', () => {
+  it('can be printed at once, what is on its way to the file too', async () => {
     const journal = Journal.open(failed)
     void journal.append('one ')
     void journal.append('two')
     const pieces: string[] = []
     journal.replayNow((data) => void pieces.push(Buffer.from(data).toString()))
     expect(pieces.join('')).toBe('one two')
+    await journal.close()
   })
 
   it('has of much only the end printed at once, and says so', async () => {
@@ -82,6 +83,7 @@ describe('the journal of what is printed', () => {
     expect(pieces[0]).toMatch(/^remex: .* of output are not shown: left at once\n$/)
     expect(pieces.join('').length).toBeLessThan(3.1 * 1024 * 1024)
     expect(pieces.join('').endsWith('end')).toBe(true)
+    await journal.close()
   })
 
   it('leaves no name behind from its first moment', async () => {
