@@ -1,10 +1,9 @@
 import type { Command } from 'commander'
 import { remexError } from '../../core/errors.ts'
 import type { Command as RemoteCommand } from '../../fleet/requests.ts'
-import { withRemex, type Door, type Start } from '../door.ts'
-import { addRunOptions, isDurable, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
-import { onHostsToTry } from '../retry-failed.ts'
-import { reportRuns } from '../run-report.ts'
+import type { Door, Start } from '../door.ts'
+import { runOnHosts } from '../run-on-hosts.ts'
+import { addRunOptions, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
 
 interface Flags extends RunFlags {
   readonly command?: string
@@ -26,20 +25,14 @@ async function run(door: Door, targets: string, flags: Flags): Promise<number> {
   const what = commandOf(flags.command, door.words)
   const view = viewFlags(flags, door)
   const options = await readRunOptions(flags, door)
-  if (isDurable(flags)) door.stop.onlyFollow()
-  return withRemex(door, async (remex) => {
-    const request = { operation: 'run', command: what, options: { ...options, onOutput: undefined } } as const
-    return onHostsToTry(door, remex.hosts(targets), { retryFailed: flags.retryFailed, request }, async (group) => {
-      if (flags.dryRun) {
-        const { showDryRun } = await import('../dry-run.ts')
-        return showDryRun(door, { config: remex.config, group, requestOf: () => request, rollout: options })
-      }
-      if (flags.detach) {
-        const { reportStarts } = await import('../start-report.ts')
-        return reportStarts(door, group, group.start(what, { ...options, signal: door.stop.signal }))
-      }
-      return reportRuns(door, group, view, (live) => group.run(what, { ...options, ...live }))
-    })
+  return runOnHosts(door, {
+    targets,
+    flags,
+    view,
+    request: { operation: 'run', command: what, options: { ...options, onOutput: undefined } },
+    rollout: options,
+    start: (group) => group.start(what, { ...options, signal: door.stop.signal }),
+    run: (group, live) => group.run(what, { ...options, ...live }),
   })
 }
 

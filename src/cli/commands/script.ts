@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
-import { withRemex, type Door, type Start } from '../door.ts'
+import type { Door, Start } from '../door.ts'
 import { requireLocalFile } from '../local-file.ts'
-import { addRunOptions, isDurable, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
-import { onHostsToTry } from '../retry-failed.ts'
-import { reportRuns } from '../run-report.ts'
+import { runOnHosts } from '../run-on-hosts.ts'
+import { addRunOptions, readRunOptions, TARGETS, viewFlags, type RunFlags } from '../run-options.ts'
 
 interface Flags extends RunFlags {
   readonly interpreter?: string
@@ -31,20 +30,14 @@ async function script(door: Door, { targets, path, flags }: { targets: string; p
   const view = viewFlags(flags, door)
   if (!remote) await requireLocalFile(path)
   const options = { ...(await readRunOptions(flags, door)), args: door.words ?? [], interpreter, remote, keep }
-  if (isDurable(flags)) door.stop.onlyFollow()
-  return withRemex(door, async (remex) => {
-    const request = { operation: 'script', path, options: { ...options, onOutput: undefined } } as const
-    return onHostsToTry(door, remex.hosts(targets), { retryFailed: flags.retryFailed, request }, async (group) => {
-      if (flags.dryRun) {
-        const { showDryRun } = await import('../dry-run.ts')
-        return showDryRun(door, { config: remex.config, group, requestOf: () => request, rollout: options })
-      }
-      if (flags.detach) {
-        const { reportStarts } = await import('../start-report.ts')
-        return reportStarts(door, group, group.startScript(path, { ...options, signal: door.stop.signal }))
-      }
-      return reportRuns(door, group, view, (live) => group.script(path, { ...options, ...live }))
-    })
+  return runOnHosts(door, {
+    targets,
+    flags,
+    view,
+    request: { operation: 'script', path, options: { ...options, onOutput: undefined } },
+    rollout: options,
+    start: (group) => group.startScript(path, { ...options, signal: door.stop.signal }),
+    run: (group, live) => group.script(path, { ...options, ...live }),
   })
 }
 
