@@ -57,3 +57,8 @@ export class HostNotes {
 export function isLeft({ stop }: Door, { error, killed }: RunResult): boolean {
   return stop.follows && stop.status !== undefined && error?.code === 'CANCELLED' && error.mayHaveRun && killed === null
 }
+
+/** How many bytes of each stream count: of a run that was repeated, what its last attempt wrote. A durable run is not repeated, but followed again. */
+export function countedBytes({ stop }: Door, { attempts, stdoutBytes, stderrBytes }: RunResult): { readonly stdout: number; readonly stderr: number } {
+  return attempts <= 1 || stop.follows ? { stdout: Infinity, stderr: Infinity } : { stdout: stdoutBytes, stderr: stderrBytes }
+}

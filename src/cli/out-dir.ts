@@ -10,6 +10,7 @@ import { printable } from '../core/printable.ts'
 import { complain } from './complaint.ts'
 import { notice, type Door } from './door.ts'
 import { HostFile } from './host-file.ts'
+import { countedBytes } from './host-notes.ts'
 import type { RunView } from './run-report.ts'
 
 /** The command was cut short, and its output with it. */
@@ -87,8 +88,8 @@ class HostFiles {
     // The output of a check belongs to no run, and the files of its host are there already.
     if (check) return
     const { stdout, stderr } = this.of(vmId)
-    const [out, err] = this.#sizes(result)
-    const errors = [await stdout.end(out), await stderr.end(err)]
+    const counted = countedBytes(this.#door, result)
+    const errors = [await stdout.end(counted.stdout), await stderr.end(counted.stderr)]
     this.#open.delete(vmId)
     const error = errors.find((each) => each !== undefined)
     if (error) this.#complain(vmId, error)
@@ -107,11 +108,6 @@ class HostFiles {
       stdout.leave()
       stderr.leave()
     }
-  }
-
-  /** Of a run that was repeated, only what its last attempt wrote; a durable run is not repeated, but followed again. */
-  #sizes({ attempts, stdoutBytes, stderrBytes }: RunResult): [stdout: number, stderr: number] {
-    return attempts <= 1 || this.#door.stop.follows ? [Infinity, Infinity] : [stdoutBytes, stderrBytes]
   }
 
   #complain(vmId: string, { code, message }: RemexError): void {

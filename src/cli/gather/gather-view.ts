@@ -6,7 +6,7 @@ import type { RunResult } from '../../core/outcome.ts'
 import { printable } from '../../core/printable.ts'
 import { complain } from '../complaint.ts'
 import type { Door } from '../door.ts'
-import { HostNotes, isLeft } from '../host-notes.ts'
+import { countedBytes, HostNotes, isLeft } from '../host-notes.ts'
 import { oneHostView } from '../one-host-view.ts'
 import type { RunView } from '../run-report.ts'
 import { reasonOf } from '../verdict.ts'
@@ -103,10 +103,9 @@ class Gathering {
     complain(this.#door, remexError(code, `the output of ${printable(foldIds(ids))} could not be kept: ${message}`, { hint: 'Name a directory with more space with TMPDIR, or write to files with --out-dir.' }))
   }
 
-  /** Of a run that was repeated, only what its last attempt wrote; a durable run is not repeated, but followed again. */
-  async #lastAttempt({ attempts, stdoutBytes, stderrBytes }: RunResult, output: Output): Promise<Output> {
-    if (attempts <= 1 || this.#door.stop.follows) return output
-    return { stdout: await this.#tail(output.stdout, stdoutBytes), stderr: await this.#tail(output.stderr, stderrBytes) }
+  async #lastAttempt(result: RunResult, { stdout, stderr }: Output): Promise<Output> {
+    const counted = countedBytes(this.#door, result)
+    return { stdout: await this.#tail(stdout, counted.stdout), stderr: await this.#tail(stderr, counted.stderr) }
   }
 
   async #tail(spool: Spool, sizeBytes: number): Promise<Spool> {
