@@ -7,6 +7,7 @@ import { quoteWord } from '../../core/quote.ts'
 import { Secret } from '../../core/secret.ts'
 import { findIdentities } from '../../keys/identities.ts'
 import { HostKeyFiles } from '../../keys/key-store.ts'
+import { ageInDays } from '../key-status.ts'
 import { failed, ok, skipped, warning, type Judgement } from './finding.ts'
 
 /** What the keys are looked for with. */
@@ -62,7 +63,7 @@ async function lookAt({ settings, env, nowMs }: KeySources, host: HostConfig): P
     const found = await findIdentities({ vmId, identityFile, keyStoragePath, keyStorageConfigured }, { env, askPassphrase })
     if (!found.some(({ kind }) => kind === 'key')) return { host, by: 'agent' }
     const current = await new HostKeyFiles({ vmId, identityFile, keyStoragePath }).current().catch(() => undefined)
-    return { host, by: 'key', ageDays: current && Math.floor((nowMs - current.since.getTime()) / 86_400_000) }
+    return { host, by: 'key', ageDays: current && ageInDays(current, nowMs) }
   } catch (error) {
     return { host, by: 'nothing', error: asRemexError(error) }
   }
