@@ -1,6 +1,7 @@
 import { RemexError } from '../core/errors.ts'
 import { nearest } from '../core/nearest.ts'
 import { resolveTargets, type TargetHost } from '../core/targets.ts'
+import { wrongEngines } from './engines.ts'
 import { problemsOf } from './issues.ts'
 import { jumpHops } from './jump.ts'
 import type { Problem } from './problems.ts'
@@ -29,6 +30,7 @@ export function checkConfig(data: unknown): { readonly raw: RawConfig } | { read
   const settings = read<RawSettings>('remote_execution', sections.remote_execution ?? {})
   const policy = 'policy' in sections ? read<RawPolicy>('policy', sections.policy) : undefined
   if (vms) problems.push(...wrongJumps(vms), ...wrongIds(settings, vms), ...wrongTargets(policy, vms))
+  if (vms && settings) problems.push(...wrongEngines(vms, settings))
   return vms && settings && problems.length === 0 ? { raw: { vms, settings, policy } } : { problems }
 }
 

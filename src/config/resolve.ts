@@ -4,7 +4,7 @@ import { formatHostKey, parseFingerprint, parseHostKey } from '../core/host-key.
 import type { RawConfig } from './check.ts'
 import { expandHome, stateDir } from './paths.ts'
 import type { RawPolicy, RawSettings, RawVm } from './schema.ts'
-import type { Config, EngineChoice, HostConfig, PolicyRule, Settings } from './types.ts'
+import type { Config, EngineChoice, HostConfig, HostSshConfig, PolicyRule, Settings } from './types.ts'
 
 /** Where relative paths, `~` and defaults come from. */
 export interface Surroundings {
@@ -32,7 +32,7 @@ function resolveHost(id: string, vm: RawVm, around: Surroundings & { readonly en
   return {
     id,
     name: vm.name ?? '',
-    address: vm.ip.replace(/^\[(.*)\]$/, '$1'),
+    address: addressOf(vm),
     port: vm.ssh_port ?? 22,
     login: vm.ssh_user ?? around.osUser,
     role: vm.role ?? '',
@@ -40,10 +40,21 @@ function resolveHost(id: string, vm: RawVm, around: Surroundings & { readonly en
     groups: vm.groups ?? [],
     hostKeys: asList(vm.host_key ?? []).map(normalHostKey),
     identityFile: vm.identity_file === undefined ? undefined : pathOf(vm.identity_file, around),
+    identityCertificate: vm.identity_certificate === undefined ? undefined : pathOf(vm.identity_certificate, around),
+    sshConfig: sshConfigOf(vm),
     jump: vm.jump,
     engine: vm.engine ?? around.engine,
     sudo: vm.sudo ?? false,
   }
+}
+
+const addressOf = ({ ip }: RawVm): string => ip.replace(/^\[(.*)\]$/, '$1')
+
+function sshConfigOf(vm: RawVm): HostSshConfig | undefined {
+  const { ssh_config: written = false } = vm
+  if (written === false) return undefined
+  const alias = written === true ? addressOf(vm) : written
+  return { alias, ownsPort: vm.ssh_port !== undefined, ownsLogin: vm.ssh_user !== undefined, ownsAddress: written !== true }
 }
 
 function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
@@ -62,6 +73,7 @@ function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
     keepaliveIntervalMs: durationMs(raw.keepalive_interval, 15),
     maxOutputBytes: raw.max_output_bytes ?? 10 * 1024 * 1024,
     maxRunOutputBytes: raw.max_run_output_bytes ?? 1024 * 1024 * 1024,
+    sshConfigPath: raw.ssh_config_path === undefined ? undefined : pathOf(raw.ssh_config_path, around),
     knownHostsPaths: asList(raw.known_hosts_path ?? [`${state}/known_hosts`, '~/.ssh/known_hosts']).map((path) => pathOf(path, around)),
     auditPath: pathOf(raw.audit_log_path ?? `${state}/audit`, around),
     engine: raw.engine ?? 'auto',

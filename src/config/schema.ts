@@ -69,6 +69,16 @@ const engine = z.enum(['auto', 'ssh2', 'openssh'], 'auto, ssh2 or openssh')
 const login = (expected: string): z.ZodMiniString => matching(expected, /^[^\s\p{Cc}-][^\s\p{Cc}]*$/u)
 const plain = (expected: string): z.ZodMiniString => matching(expected, NO_CONTROL)
 
+const SSH_CONFIG_EXPECTED = 'true, false (without quotes) or the name by which ssh_config knows the host: no spaces, "@", "/" or what a shell reads, and no "-" in front'
+const ALIAS_NOT_PATH = 'true, false or a host’s name; the path of an ssh_config is ssh_config_path of remote_execution'
+
+/** It becomes an argument of `ssh`, which takes `user@` off it. What a shell could read in it, newer versions of ssh refuse as well. */
+const sshAlias = z.string(SSH_CONFIG_EXPECTED).check(
+  z.refine((name) => !name.includes('/'), ALIAS_NOT_PATH),
+  z.regex(/^[^\s\p{Cc}@/'"`$\\;&<>|(){}-][^\s\p{Cc}@/'"`$\\;&<>|(){}]*$/u, SSH_CONFIG_EXPECTED),
+  z.refine((name) => !isFlagInQuotes(name), SSH_CONFIG_EXPECTED),
+)
+
 const hostKey = text(
   'a SHA256:… fingerprint, or a public key as in a .pub file (type and base64)',
   (value) => parseFingerprint(value) !== undefined || parseHostKey(value) !== undefined,
@@ -76,8 +86,9 @@ const hostKey = text(
 
 const groupName = matching('a group name: letters, digits, ".", "_" and "-"', VM_ID)
 
-/** A flag in quotes would become a user of that name. */
-const sudoUser = login(SUDO_EXPECTED).check(z.refine((name) => !/^(?:true|false|yes|no|on|off)$/i.test(name), SUDO_EXPECTED))
+/** It would become a user, or a host, of that name. */
+const isFlagInQuotes: Fits<string> = (value) => /^(?:true|false|yes|no|on|off)$/i.test(value)
+const sudoUser = login(SUDO_EXPECTED).check(z.refine((name) => !isFlagInQuotes(name), SUDO_EXPECTED))
 
 /** One entry of `vms:`. */
 const vm = z.strictObject(
@@ -91,6 +102,8 @@ const vm = z.strictObject(
     groups: z.optional(z.array(groupName, 'a list of group names')),
     host_key: z.optional(oneOrMore(hostKey, 'a SHA256:… fingerprint, or a public key (type and base64), or a list of those')),
     identity_file: z.optional(path()),
+    identity_certificate: z.optional(path()),
+    ssh_config: z.optional(z.union([z.boolean(), sshAlias], SSH_CONFIG_EXPECTED)),
     jump: z.optional(text('a host of this file, or [user@]host[:port], or several with commas between', isJump)),
     engine: z.optional(engine),
     sudo: z.optional(z.union([z.boolean(), sudoUser], SUDO_EXPECTED)),
@@ -120,6 +133,7 @@ export const settingsSchema = z.strictObject(
     // Beyond 256 MiB the text of a result would not fit into one string of JavaScript.
     max_output_bytes: z.optional(integer(0, 268_435_456)),
     max_run_output_bytes: z.optional(integer(1, 1_099_511_627_776)),
+    ssh_config_path: z.optional(path()),
     known_hosts_path: z.optional(oneOrMore(path(), 'a path or a list of paths')),
     audit_log_destination: z.optional(z.literal('file', 'file; other destinations of the audit log are not in this version')),
     audit_log_path: z.optional(path()),

@@ -1,6 +1,18 @@
 /** Which SSH engine serves a host. */
 export type EngineChoice = 'auto' | 'ssh2' | 'openssh'
 
+/** How the settings of this machine's `ssh` (ssh_config(5)) count for a host: they add what its entry does not say. */
+export interface HostSshConfig {
+  /** The name by which they know the host: that of the entry, else its `ip`. */
+  readonly alias: string
+  /** Whether `ssh_port` was written. Else their `Port` counts, not {@link HostConfig.port}. */
+  readonly ownsPort: boolean
+  /** Whether `ssh_user` was written. Else their `User` counts, not {@link HostConfig.login}. */
+  readonly ownsLogin: boolean
+  /** Whether an alias was written: then `ip` is the address. Else their `HostName` counts, and `ip` may itself be an alias there. */
+  readonly ownsAddress: boolean
+}
+
 /** One entry of `vms:`, checked and with its defaults. */
 export interface HostConfig {
   /** The key under `vms:`, `vm01`. */
@@ -21,6 +33,10 @@ export interface HostConfig {
   readonly hostKeys: readonly string[]
   /** Expanded path; undefined: the key store, then the agent. */
   readonly identityFile: string | undefined
+  /** Expanded path of a user certificate over the key in use; undefined: one that lies beside the key, if any. */
+  readonly identityCertificate: string | undefined
+  /** Undefined: the settings of `ssh` do not count. */
+  readonly sshConfig: HostSshConfig | undefined
   /** A host id of this file or `[user@]host[:port]`, or several of them with commas between, in the order of the way; undefined: none. */
   readonly jump: string | undefined
   /** Its own, else that of `remote_execution`. */
@@ -50,6 +66,8 @@ export interface Settings {
   readonly maxOutputBytes: number
   /** The most bytes that each stream of a durable run may have on its host. From `max_run_output_bytes`. */
   readonly maxRunOutputBytes: number
+  /** The file of `ssh` settings, for hosts with `ssh_config`; undefined: the user's own, and the system's. */
+  readonly sshConfigPath: string | undefined
   /** The first is the one that is written to. */
   readonly knownHostsPaths: readonly string[]
   /** Directory. From `audit_log_path`. */

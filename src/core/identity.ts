@@ -9,6 +9,7 @@ export interface PrivateKey {
   readonly data: Buffer
   /** Needed where the key is encrypted. */
   readonly passphrase?: Secret
+  readonly certificate?: UserCertificate
 }
 
 /** An ssh-agent to ask. */
@@ -18,6 +19,16 @@ export interface Agent {
   readonly socketPath: string
   /** Only this one of its keys: the blob of the public half. Default: all. */
   readonly only?: Buffer
+  readonly certificate?: UserCertificate
+}
+
+/** What an authority that servers trust says of a user's key. Source: OpenSSH PROTOCOL.certkeys. */
+export interface UserCertificate {
+  /** For messages: the name of its file. */
+  readonly label: string
+  /** `ssh-ed25519-cert-v01@openssh.com` */
+  readonly type: string
+  readonly blob: Buffer
 }
 
 /** A password, for enrolment. Also the answer to a server that asks for one in a dialogue (`keyboard-interactive`). */

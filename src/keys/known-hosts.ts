@@ -130,8 +130,12 @@ export class HostKeyStore {
 
   /** The line that revokes `key` for the host; undefined where there is none. */
   revoked(host: HostAddress, key: HostKey): Place | undefined {
-    const lines = [...this.#marked('revoked', lookupName(host)), ...this.#marked('revoked', plainName(host))]
-    return lines.find((line) => line.key.blob.equals(key.blob))
+    return this.revocations(host).find((line) => line.key.blob.equals(key.blob))
+  }
+
+  /** The keys that are revoked for the host, at its port or by its name alone; those of the port first. */
+  revocations(host: HostAddress): readonly KnownHostKey[] {
+    return [...this.#marked('revoked', lookupName(host)), ...this.#marked('revoked', plainName(host))]
   }
 
   #marked(marker: Marker, name: string): readonly StoredLine[] {

@@ -44,10 +44,16 @@ export function publicHalf(data: Buffer): HostKey | undefined {
   return opensshParts(data.toString('latin1'))?.key
 }
 
+/** Whether the private half of a key is in a FIDO device; the file then has only what the device needs to find it. */
+export function isSecurityKey({ type }: HostKey): boolean {
+  return /^sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com$/.test(type)
+}
+
 function openssh(text: string): KeyInspection {
   const parts = opensshParts(text)
   if (!parts) return unusable('it is a damaged OpenSSH key')
   const { cipher, key } = parts
+  if (isSecurityKey(key)) return unusable('its private half is in a security key, which only an ssh-agent can ask', 'Add it to the agent: ssh-add <key file>')
   const weakness = weaknessOf(key.type, key.blob)
   return weakness === undefined ? { kind: 'private', encrypted: cipher.toString('latin1') !== 'none' } : unusable(weakness)
 }

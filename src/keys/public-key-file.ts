@@ -1,4 +1,5 @@
 import { parseHostKey, type HostKey } from '../core/host-key.ts'
+import { isSecurityKey, publicHalf } from './private-key-format.ts'
 import { readRegularFile } from './regular-file.ts'
 
 const MAX_BYTES = 65_536
@@ -14,4 +15,11 @@ export async function readPublicKey(path: string): Promise<PublicKey | undefined
   const text = reading.kind === 'read' ? (reading.data.toString('utf8').split('\n', 1)[0] ?? '').trim() : ''
   const key = parseHostKey(text)
   return key && { ...key, comment: /^\S+[ \t]+\S+[ \t]+(.*)$/.exec(text)?.[1] ?? '' }
+}
+
+/** The public half of the key at `path` where that is the private key file of a security key; undefined for anything else. */
+export async function readSecurityKey(path: string): Promise<HostKey | undefined> {
+  const reading = await readRegularFile(path, MAX_BYTES)
+  const key = reading.kind === 'read' ? publicHalf(reading.data) : undefined
+  return key && isSecurityKey(key) ? key : undefined
 }

@@ -1,5 +1,5 @@
 import { remexError, type RemexError } from '../core/errors.ts'
-import { fingerprint, type HostKey } from '../core/host-key.ts'
+import { fingerprint, formatHostKey, parseHostKey, type HostKey } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
 import { quoteWord } from '../core/quote.ts'
 import type { HostAddress } from './host-names.ts'
@@ -39,16 +39,36 @@ export function hostKeyVerifier(expected: HostKeyExpectation): (key: HostKey) =>
 }
 
 /**
- * Types of the keys that are known for the host, to be offered first; empty where none is known. A pinned public key tells its type;
- * of a pinned fingerprint it is known where a known_hosts file has the key. Throws `CONFIG_INVALID` for a pinned key that is none.
+ * The keys that are known for the host and not revoked, each once: the pinned ones, where there are any, else those of the known_hosts
+ * files, in their order. Of a pinned fingerprint the key is known only where a known_hosts file has it; without, it is left out.
+ * Throws `CONFIG_INVALID` for a pinned key that is none.
  */
-export function knownHostKeyTypes({ address, port, pinned, store }: HostKeySources): readonly string[] {
-  if (pinned.length === 0) return store.knownTypes(address, port)
-  const known = store.known({ address, port })
-  const types = pinned.map(parsePinnedHostKey).map(
-    (pin) => pin.type ?? known.find(({ key }) => fingerprint(key.blob) === pin.fingerprint)?.key.type,
-  )
-  return [...new Set(types.filter((type) => type !== undefined))]
+export function knownHostKeys(sources: HostKeySources): readonly HostKey[] {
+  const known = sources.store.known(sources).map(({ key }) => key)
+  if (sources.pinned.length === 0) return trusted(known, sources)
+  const pinned = sources.pinned.map((text) => {
+    const pin = parsePinnedHostKey(text).fingerprint
+    return parseHostKey(text) ?? known.find(({ blob }) => fingerprint(blob) === pin)
+  })
+  return trusted(pinned.filter((key) => key !== undefined), sources)
+}
+
+/** The keys of the authorities whose certificates count for the host, without revoked ones; none where its own keys are pinned. */
+export function certAuthoritiesOf(sources: HostKeySources): readonly HostKey[] {
+  return sources.pinned.length > 0 ? [] : trusted(sources.store.certAuthorities(sources).map(({ key }) => key), sources)
+}
+
+/** The keys, of hosts and of authorities, that known_hosts files revoke for the host, at its port or by its name alone. */
+export function revokedHostKeys({ store, address, port }: HostKeySources): readonly HostKey[] {
+  return unique(store.revocations({ address, port }).map(({ key }) => key))
+}
+
+function trusted(keys: readonly HostKey[], { store, address, port }: HostKeySources): readonly HostKey[] {
+  return unique(keys.filter((key) => !store.revoked({ address, port }, key)))
+}
+
+function unique(keys: readonly HostKey[]): readonly HostKey[] {
+  return [...new Map(keys.map((key) => [formatHostKey(key), key])).values()]
 }
 
 function refuseUnpinned(expected: HostKeyExpectation, key: HostKey, pinned: readonly PinnedHostKey[]): void {

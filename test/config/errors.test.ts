@@ -123,6 +123,19 @@ describe('an error of a host', () => {
       'vms.vm01.identity_file: expected a path; of "~" only "~/…" is known',
     ],
     ['refuses an engine that is not there', inVm('engine: paramiko'), 'expected auto, ssh2 or openssh, got the text "paramiko"'],
+    ['refuses a path as the name in ssh_config, and names the key that is meant', inVm('ssh_config: ~/.ssh/config'), '4:17: vms.vm01.ssh_config: expected true, false or a host’s name; the path of an ssh_config is ssh_config_path of remote_execution, got'],
+    ['refuses an alias that could be read as an option', inVm('ssh_config: -oProxyCommand=id'), 'vms.vm01.ssh_config: expected true, false (without quotes) or the name'],
+    ['refuses an alias with a space', inVm('ssh_config: a b'), 'vms.vm01.ssh_config: expected'],
+    ['refuses an alias with a control character', inVm(String.raw`ssh_config: "a\eb"`), 'vms.vm01.ssh_config: expected'],
+    ['refuses an alias of which ssh would take a login', inVm('ssh_config: ada@db'), 'vms.vm01.ssh_config: expected'],
+    ['refuses an alias that a shell would read, as ssh does', inVm('ssh_config: "db`id`"'), 'vms.vm01.ssh_config: expected'],
+    ['refuses an empty alias', inVm('ssh_config: ""'), 'vms.vm01.ssh_config: expected'],
+    ['refuses a flag in quotes, which would become an alias of that name', inVm('ssh_config: "yes"'), 'vms.vm01.ssh_config: expected true, false (without quotes)'],
+    ['refuses ssh_config without a value', inVm('ssh_config:'), 'vms.vm01.ssh_config: expected true, false (without quotes) or the name'],
+    ['refuses ssh_config with the engine ssh2', inVm('ssh_config: true\n    engine: ssh2'), 'c.yml:4:5: vms.vm01.ssh_config: only the engine openssh knows it, and this host has engine: ssh2'],
+    ['refuses a certificate with the engine ssh2', inVm('identity_certificate: c\n    engine: ssh2'), '4:5: vms.vm01.identity_certificate: only the engine openssh knows it'],
+    ['refuses ssh_config with ssh2 as the engine of all hosts', `${inVm('ssh_config: db')}remote_execution: {engine: ssh2}\n`, '4:5: vms.vm01.ssh_config: only the engine openssh knows it'],
+    ['refuses a host with ssh2 where post-quantum key exchange is required', `${inVm('engine: ssh2')}remote_execution: {require_post_quantum: true}\n`, '4:13: vms.vm01.engine: engine: ssh2 has no key exchange that resists quantum computers, and require_post_quantum is true'],
     ['refuses sudo as an option', inVm('sudo: -u'), 'vms.vm01.sudo: expected'],
     [
       'refuses sudo as a flag in quotes, which would become a user of that name',
@@ -181,6 +194,8 @@ describe('an error of remote_execution', () => {
     ['refuses an empty list of known_hosts files', 'known_hosts_path: []', 'remote_execution.known_hosts_path: expected'],
     ['refuses an empty path', 'key_storage_path: ""', 'remote_execution.key_storage_path: expected a path'],
     ['refuses a path with a control character', 'audit_log_path: "a\\u001bb"', 'remote_execution.audit_log_path: expected a path'],
+    ['refuses ssh2 for all hosts where post-quantum key exchange is required', 'require_post_quantum: true\n  engine: ssh2', '6:11: remote_execution.engine: engine: ssh2 has no key exchange that resists quantum computers'],
+    ['refuses ssh_config for all hosts', 'ssh_config: true', 'remote_execution.ssh_config: unknown key; did you mean ssh_config_path?'],
     ['refuses a text for a flag', 'require_post_quantum: maybe', 'expected true or false, got the text "maybe"'],
   ]
   it.each(cases)('%s', async (_sentence, line, message) => {
@@ -290,6 +305,11 @@ describe('an error message', () => {
     const places = message.split('\n').map((line) => line.trim().split(' ')[0])
     expect(places).toEqual(['c.yml', 'c.yml:3:15:', 'c.yml:6:9:', 'c.yml:7:5:', 'c.yml:8:3:', 'c.yml:10:18:'])
     expect(message).toMatch(/^c\.yml has 5 problems:\n/)
+  })
+
+  it('says once of many hosts that their common engine cannot do what is required', async () => {
+    const hosts = Array.from({ length: 5 }, (_, index) => `  vm${index}: {ip: a}\n`).join('')
+    expect(await problem(`vms:\n${hosts}remote_execution: {engine: ssh2, require_post_quantum: true}\n`)).toMatch(/^c\.yml:7:28: remote_execution\.engine: .*require_post_quantum is true/)
   })
 
   it('lists the first 20 of many problems', async () => {

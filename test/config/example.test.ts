@@ -118,11 +118,16 @@ describe('showConfig', () => {
         groups: ['lab'],
         host_key: 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU',
         identity_file: '/k',
+        identity_certificate: '/k-cert.pub',
+        ssh_config: 'db',
+        ssh_port: 2222,
         jump: 'vm02',
         sudo: 'root',
         enabled: false,
       },
       vm02: { ip: 'b.example', ssh_user: '007', engine: 'ssh2' },
+      vm03: { ip: '::2', ssh_config: true },
+      vm04: { ip: 'd', ssh_user: 'ada', ssh_config: true },
     },
     remote_execution: {
       default_timeout: 'none',
@@ -130,6 +135,7 @@ describe('showConfig', () => {
       keepalive_interval: '2h',
       allowed_vm_ids: ['vm01'],
       key_storage_path: '/keys',
+      ssh_config_path: '/ssh_config',
     },
     policy: { rules },
   }
@@ -139,6 +145,12 @@ describe('showConfig', () => {
     const shown = parseYaml(showConfig(config), 'shown')
     expect(shown.problems).toEqual([])
     expect(await loadConfig({ ...around, data: shown.data })).toEqual(config)
+  })
+
+  it('does not fill in what ssh_config is to say', async () => {
+    const shown = showConfig(await loadConfig({ ...around, data: { vms: { vm01: { ip: 'a', ssh_config: 'db' } } } }))
+    expect(shown).toContain('ssh_config: db')
+    expect(shown).not.toMatch(/ssh_port|ssh_user/)
   })
 
   it('fills in the defaults', async () => {

@@ -145,6 +145,8 @@ describe('defaults', () => {
       groups: [],
       hostKeys: [],
       identityFile: undefined,
+      identityCertificate: undefined,
+      sshConfig: undefined,
       jump: undefined,
       engine: 'auto',
       sudo: false,
@@ -163,6 +165,7 @@ describe('defaults', () => {
       keepaliveIntervalMs: 15_000,
       maxOutputBytes: 10_485_760,
       maxRunOutputBytes: 1_073_741_824,
+      sshConfigPath: undefined,
       knownHostsPaths: [join(state, 'known_hosts'), join(root, 'home/.ssh/known_hosts')],
       auditPath: join(state, 'audit'),
       engine: 'auto',
@@ -188,6 +191,11 @@ describe('defaults', () => {
     expect([...config.hosts.values()].map(({ engine }) => engine)).toEqual(['ssh2', 'auto'])
   })
 
+  it('let a host choose by what it needs where the others are served by ssh2', async () => {
+    const config = await loadText('vms: {vm01: {ip: a, engine: auto, ssh_config: true}, vm02: {ip: b}}\nremote_execution: {engine: ssh2}\n')
+    expect([...config.hosts.values()].map(({ engine }) => engine)).toEqual(['auto', 'ssh2'])
+  })
+
   it('keep the hosts in the order of the file', async () => {
     expect(ids(await loadText('vms:\n  b: {ip: b}\n  c10: {ip: x}\n  a: {ip: a}\n  c9: {ip: a}\n'))).toEqual(['b', 'c10', 'a', 'c9'])
   })
@@ -201,6 +209,7 @@ describe('what loadConfig makes of values', () => {
     ['reads none as no limit', 'keepalive_interval: none', 'keepaliveIntervalMs', Infinity],
     ['takes one known_hosts file', 'known_hosts_path: /etc/kh', 'knownHostsPaths', ['/etc/kh']],
     ['takes a list of known_hosts files', 'known_hosts_path: [/a, /b]', 'knownHostsPaths', ['/a', '/b']],
+    ['expands ~ in ssh_config_path', 'ssh_config_path: ~/.ssh/fleet', 'sshConfigPath', expect.stringMatching(/home\/\.ssh\/fleet$/)],
     ['notes that the key directory was configured', 'key_storage_path: /keys', 'keyStorageConfigured', true],
     ['takes the allow-list', 'allowed_vm_ids: [vm01]', 'allowedVmIds', ['vm01']],
     ['takes an empty allow-list as nobody', 'allowed_vm_ids: []', 'allowedVmIds', []],
@@ -243,6 +252,24 @@ describe('what loadConfig makes of values', () => {
       'ip: a, identity_file: ~/.ssh/id',
       { identityFile: expect.stringMatching(/home\/\.ssh\/id$/) as string },
     ],
+    [
+      'expands ~ in identity_certificate',
+      'ip: a, identity_certificate: ~/.ssh/id-cert.pub',
+      { identityCertificate: expect.stringMatching(/home\/\.ssh\/id-cert\.pub$/) as string },
+    ],
+    ['leaves ssh_config out where it says no', 'ip: a, ssh_config: false', { sshConfig: undefined }],
+    [
+      'takes the ip as the name in ssh_config, which then says the rest',
+      'ip: "[::1]", ssh_config: true',
+      { sshConfig: { alias: '::1', ownsPort: false, ownsLogin: false, ownsAddress: false }, port: 22, login: 'operator' },
+    ],
+    [
+      'keeps its own address, port and login beside an alias',
+      'ip: a, ssh_port: 22, ssh_user: ada, ssh_config: "db-1.Prod:x"',
+      { sshConfig: { alias: 'db-1.Prod:x', ownsPort: true, ownsLogin: true, ownsAddress: true }, address: 'a' },
+    ],
+    ['takes ssh_config beside a jump', 'ip: a, ssh_config: db, jump: vm02', { jump: 'vm02', sshConfig: { alias: 'db', ownsPort: false, ownsLogin: false, ownsAddress: true } }],
+    ['takes ssh_config beside an engine of its own', 'ip: a, ssh_config: true, engine: openssh', { engine: 'openssh' }],
     ['takes a login with a domain', String.raw`ip: a, ssh_user: 'DOM\user'`, { login: String.raw`DOM\user` }],
   ]
   it.each(vms)('%s', async (_sentence, entry, expected) => {

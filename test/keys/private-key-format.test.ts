@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest'
 import { inspectPrivateKey, type KeyInspection } from '../../src/keys/private-key-format.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { sampleHostKey, wireString } from './host-key-samples.ts'
+import { opensshKeyFile as openssh, sampleSecurityKey } from './private-key-samples.ts'
 import { hasSshKeygen } from './ssh-keygen.ts'
 
 const run = promisify(execFile)
@@ -16,15 +17,6 @@ const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
 const encrypted = { cipher: 'aes-256-cbc', passphrase: 'secret' }
 const putty = (encryption: string): string => `PuTTY-User-Key-File-2: ssh-ed25519\r\nEncryption: ${encryption}\r\nComment: x\r\n`
-
-/** An OpenSSH private key file with these strings at its beginning; only its public part is sound. */
-function openssh(cipher: string, publicBlob: Buffer): string {
-  const fields = [cipher, 'none', ''].map((text) => wireString(Buffer.from(text)))
-  const keys = [Buffer.of(0, 0, 0, 1), wireString(publicBlob), wireString(Buffer.alloc(64))]
-  const blob = Buffer.concat([Buffer.from('openssh-key-v1\0'), ...fields, ...keys])
-  const lines = blob.toString('base64').match(/.{1,70}/g) ?? []
-  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines.join('\n')}\n-----END OPENSSH PRIVATE KEY-----\n`
-}
 
 function rsaBlob(bits: number): Buffer {
   const modulus = Buffer.alloc(Math.ceil(bits / 8) + 1, 0xff)
@@ -69,6 +61,8 @@ describe('the format of a private key', () => {
     ['an OpenSSH RSA key of 1,024 bits', openssh('none', rsaBlob(1024)), 'RSA key of 1024 bits'],
     ['an OpenSSH RSA key of 2,047 bits', openssh('none', rsaBlob(2047)), 'RSA key of 2047 bits'],
     ['a weak RSA key with a passphrase', openssh('aes256-ctr', rsaBlob(1024)), 'RSA key of 1024 bits'],
+    ['the key file of a security key', openssh('none', sampleSecurityKey('ed25519').blob), 'security key'],
+    ['an encrypted key file of a security key', openssh('aes256-ctr', sampleSecurityKey('ecdsa').blob), 'security key'],
     ['an OpenSSH key that is cut off', ed25519.privateKey.slice(0, 120), 'damaged'],
     ['an OpenSSH key without a body', '-----BEGIN OPENSSH PRIVATE KEY-----\n-----END OPENSSH PRIVATE KEY-----\n', 'damaged'],
     ['an OpenSSH key with another body', openssh('none', Buffer.of(0, 0, 0, 9)), 'damaged'],

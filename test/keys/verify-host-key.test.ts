@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { HostKeyMismatchError, RemexError } from '../../src/core/errors.ts'
 import { fingerprint, formatHostKey, type HostKey } from '../../src/core/host-key.ts'
 import { HostKeyStore } from '../../src/keys/known-hosts.ts'
-import { hostKeyVerifier, knownHostKeyTypes } from '../../src/keys/verify-host-key.ts'
+import { certAuthoritiesOf, hostKeyVerifier, knownHostKeys, revokedHostKeys } from '../../src/keys/verify-host-key.ts'
 import { sampleHostKey } from './host-key-samples.ts'
 
 const offered = sampleHostKey()
@@ -114,27 +114,85 @@ describe('the host key verifier', () => {
   )
 })
 
-describe('the known types of a host key', () => {
-  const types = (given: Given): readonly string[] => knownHostKeyTypes(expectation(given))
+describe('the known keys of a host', () => {
+  const keys = (given: Given): readonly HostKey[] => knownHostKeys(expectation(given))
   const text = `10.0.0.10 ${line(rsa)}\n10.0.0.10 ${line(offered)}\n`
 
-  it('are those of the files, in their order', () => {
-    expect(types({ text })).toEqual(['ssh-rsa', 'ssh-ed25519'])
+  it('are those of the files, in their order, each once', () => {
+    expect(keys({ text: `${text}10.0.0.* ${line(rsa)}\n` })).toEqual([rsa, offered])
   })
 
   it('are none where nothing is known', () => {
-    expect(types({})).toEqual([])
+    expect(keys({})).toEqual([])
+    expect(keys({ text: `10.0.0.11 ${line(rsa)}\n@cert-authority * ${line(other)}\n` })).toEqual([])
   })
 
-  it('are those of pinned public keys alone', () => {
-    expect(types({ text, pinned: [line(offered), line(other)] })).toEqual(['ssh-ed25519'])
+  it('are those of its port, and those of port 22 where it has none of its own', () => {
+    expect(keys({ text, port: 2222 })).toEqual([rsa, offered])
+    expect(keys({ text: `${text}[10.0.0.10]:2222 ${line(other)}\n`, port: 2222 })).toEqual([other])
   })
 
-  it('are none for a fingerprint that no file has a key for', () => {
-    expect(types({ text, pinned: [fingerprint(other.blob)] })).toEqual([])
+  it('are the pinned public keys alone, in their order, each once', () => {
+    expect(keys({ text, pinned: [line(other), `${line(offered)} comment`, line(other)] })).toEqual([other, offered])
   })
 
-  it('are that of the file’s key for a pinned fingerprint', () => {
-    expect(types({ text, pinned: [fingerprint(offered.blob)] })).toEqual(['ssh-ed25519'])
+  it('are without a pinned fingerprint that no file has a key for', () => {
+    expect(keys({ text, pinned: [fingerprint(other.blob)] })).toEqual([])
+    expect(keys({ text, pinned: [fingerprint(other.blob), line(rsa)] })).toEqual([rsa])
+  })
+
+  it('are the file’s key for a pinned fingerprint, also where it is pinned as a public key too', () => {
+    expect(keys({ text, pinned: [fingerprint(offered.blob)] })).toEqual([offered])
+    expect(keys({ text, pinned: [fingerprint(offered.blob), line(offered)] })).toEqual([offered])
+  })
+
+  it('are without those that a file revokes, pinned or not', () => {
+    const revoked = `${text}@revoked * ${line(offered)}\n`
+    expect(keys({ text: revoked })).toEqual([rsa])
+    expect(keys({ text: revoked, pinned: [line(offered), line(rsa)] })).toEqual([rsa])
+    expect(keys({ text: revoked, pinned: [fingerprint(offered.blob)] })).toEqual([])
+  })
+
+  it('refuse a pinned key that is none', () => {
+    expect(() => keys({ pinned: ['nonsense'] })).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
+  })
+})
+
+describe('the authorities of a host', () => {
+  const authorities = (given: Given): readonly HostKey[] => certAuthoritiesOf(expectation(given))
+  const text = `@cert-authority 10.0.0.* ${line(rsa)}\n@cert-authority *.org ${line(offered)}\n@cert-authority * ${line(other)}\n`
+
+  it('are those of the lines that name it, in their order, each once', () => {
+    expect(authorities({ text: `${known}${text}@cert-authority *,!*.org ${line(rsa)}\n` })).toEqual([rsa, other])
+  })
+
+  it('are those that name it at its port', () => {
+    expect(authorities({ text: `@cert-authority 10.0.0.10 ${line(rsa)}\n@cert-authority [10.0.0.10]:2222 ${line(other)}\n`, port: 2222 })).toEqual([other])
+  })
+
+  it('are none where its own keys are pinned', () => {
+    expect(authorities({ text, pinned: [fingerprint(offered.blob)] })).toEqual([])
+  })
+
+  it('are without those that are revoked, for all hosts or for this one', () => {
+    expect(authorities({ text: `${text}@revoked 10.0.0.10 ${line(rsa)}\n` })).toEqual([other])
+    expect(authorities({ text: `${text}@revoked 10.0.0.11 ${line(rsa)}\n@revoked * ${line(other)}\n` })).toEqual([rsa])
+  })
+})
+
+describe('the revoked keys of a host', () => {
+  const revoked = (given: Given): readonly HostKey[] => revokedHostKeys(expectation(given))
+  const text = `@revoked 10.0.0.10 ${line(rsa)}\n@revoked [10.0.0.10]:2222 ${line(other)}\n@revoked * ${line(offered)}\n@revoked *.org ${line(sampleHostKey())}\n`
+
+  it('are those of its name, each once', () => {
+    expect(revoked({ text: `${text}@revoked 10.0.0.* ${line(rsa)}\n` })).toEqual([rsa, offered])
+  })
+
+  it('are those of its name at its port, and of the plain name too', () => {
+    expect(revoked({ text, port: 2222 })).toEqual([other, offered, rsa])
+  })
+
+  it('are the same where keys are pinned', () => {
+    expect(revoked({ text, pinned: [line(rsa)] })).toEqual([rsa, offered])
   })
 })
