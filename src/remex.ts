@@ -26,8 +26,11 @@ import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
 import type { ConnectionInfo } from './transport/contract.ts'
 import { Partials } from './transfer/partials.ts'
+import { opensshEngine } from './transport/openssh/engine.ts'
 import { opensshCertificates } from './transport/openssh/host-certificate.ts'
+import { resolveBySshConfig } from './transport/openssh/ssh-config.ts'
 import { ssh2Engine } from './transport/ssh2/engine.ts'
+import { generateKey } from './transport/ssh2/generate-key.ts'
 
 /** How to open Remex. */
 export interface OpenOptions {
@@ -63,7 +66,7 @@ export class Remex implements AsyncDisposable {
 
   private constructor(config: Config, { user, env = process.env, askPassphrase }: OpenOptions) {
     const osUser = userInfo().username
-    const engine = ssh2Engine()
+    const engines = { ssh2: ssh2Engine(), openssh: opensshEngine(env) }
     this.config = config
     this.user = user ?? osUser
     this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock })))
@@ -71,8 +74,9 @@ export class Remex implements AsyncDisposable {
     const { hosts, settings } = config
     const keyStorage = { keyStoragePath: settings.keyStoragePath, keyStorageConfigured: settings.keyStorageConfigured }
     const asking = { env, askPassphrase: askPassphrase && askedOnce(askPassphrase) }
-    const identitiesOf = ({ id: vmId, identityFile }: HostConfig): Promise<readonly Identity[]> => findIdentities({ vmId, identityFile, ...keyStorage }, asking)
-    const sessions = { hosts, settings, engine, knownHosts: new KnownHostsFiles(settings.knownHostsPaths), clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), identitiesOf }
+    const identitiesOf = ({ id: vmId, identityFile, identityCertificate, sshConfig }: HostConfig): Promise<readonly Identity[]> =>
+      findIdentities({ vmId, identityFile, identityCertificate, mayBeNone: sshConfig !== undefined, ...keyStorage }, asking)
+    const sessions = { hosts, settings, engines, knownHosts: new KnownHostsFiles(settings.knownHostsPaths), clock: systemClock, pool: this.#pool, governor: new Governor(), loginShells: new LoginShells(), identitiesOf, askSshConfig: resolveBySshConfig(env) }
     const shared = { config, audit: this.#audit, user: this.user }
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
@@ -82,7 +86,7 @@ export class Remex implements AsyncDisposable {
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
     this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })
     this.trust = new HostTrust({ config, dispatcher: this.#dispatcher, checkCertificate: opensshCertificates(env) })
-    this.keys = new Keys({ config, dispatcher: this.#dispatcher, trust: this.trust, generateKey: (comment) => engine.generateKey(comment), passphrases: asking, home: homedir(), clock: systemClock })
+    this.keys = new Keys({ config, dispatcher: this.#dispatcher, trust: this.trust, generateKey, passphrases: asking, home: homedir(), clock: systemClock })
   }
 
   /** Reads the configuration. Connects to nothing. Rejects with `CONFIG_NOT_FOUND` or `CONFIG_INVALID`. */

@@ -9,6 +9,7 @@ export { until, type Truthy, type UntilOptions } from './until.ts'
 
 // Keys
 export { makeKeyPair, type KeyKind, type KeyPair, type KeyPairOptions } from './keys.ts'
+export { startSecurityKeyAgent, type SecurityKeyAgent } from './security-key.ts'
 
 // Servers
 export { startSshServer, type SshServerOptions, type TestHost, type TestHostKey, type TestSshServer } from './ssh-server.ts'

@@ -31,8 +31,8 @@ export interface HostKeyRotation {
 
 interface Proof {
   readonly host: HostConfig
-  /** By which the host authenticated this connection. */
-  readonly current: HostKey
+  /** By which the host authenticated this connection; none where that was a certificate. */
+  readonly current: readonly HostKey[]
   /** What it proved over it. */
   readonly proven: readonly HostKey[]
 }
@@ -41,10 +41,11 @@ interface Proof {
 export async function rotateHostKeys({ config, dispatcher }: { readonly config: Config; readonly dispatcher: Pick<Dispatcher, 'step'> }, vmId: string, { dryRun = false, signal }: RotateOptions): Promise<HostKeyRotation> {
   const { knownHostsPaths } = config.settings
   return dispatcher.step(vmId, { operation: 'host_rotate', signal, facts: factsOf }, async (on) => {
-    const { hostKey: current } = await on.connect()
+    const { hostKey } = await on.connect()
     const announced = await unlessAborted(on.provenHostKeys(), signal, 'the proof of host keys')
     const store = await HostKeyStore.load(knownHostsPaths)
     const proven = announced.filter((key) => !store.revoked(on.host, key))
+    const current = hostKey.blob ? [{ type: hostKey.type, blob: hostKey.blob }] : []
     const proof = { host: on.host, current, proven }
     if (on.host.hostKeys.length > 0) return pinnedRotation(proof)
     const known = unique(store.known(on.host).map(({ key }) => key))
@@ -57,7 +58,7 @@ export async function rotateHostKeys({ config, dispatcher }: { readonly config: 
 
 /** The key of this connection stays whatever else is said, so that never all keys go. */
 function renewal({ host: { address, port }, current, proven }: Proof): Omit<Parameters<typeof renewHostKeys>[1], 'mode'> {
-  const keys = unique([current, ...proven])
+  const keys = unique([...current, ...proven])
   // A key of a type that could not have been proven is not missed.
   const isStale = (key: HostKey): boolean => weakness(key.blob) === undefined && !keys.some(({ blob }) => blob.equals(key.blob))
   return { address, port, keys, isStale }
@@ -65,7 +66,7 @@ function renewal({ host: { address, port }, current, proven }: Proof): Omit<Para
 
 function pinnedRotation({ host, current, proven }: Proof): HostKeyRotation {
   const pins = new Set(host.hostKeys.map((text) => parsePinnedHostKey(text).fingerprint))
-  const keys = unique([current, ...proven])
+  const keys = unique([...current, ...proven])
   const kept = keys.filter((key) => pins.has(fingerprint(key.blob)))
   return { vmId: host.id, announced: proven.length > 0, added: [], removed: [], kept, hostKey: keys.map(formatHostKey) }
 }

@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { fingerprint } from '../core/host-key.ts'
 import type { Host } from '../fleet/host.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import { bad, good, notExited, OUTPUT_HINT, shown, unlike, type Finding } from './selftest-finding.ts'
@@ -50,7 +49,7 @@ const ECHO = `printf '%s\\n' "$@"; echo 'on stderr' >&2; exit 7`
 
 async function checkConnect({ connect }: SelftestScene): Promise<Finding> {
   const { engine, kex, hostKey } = await connect()
-  return good(`${engine}, ${kex}, ${hostKey.type} ${fingerprint(hostKey.blob)}`)
+  return good(`${engine}, ${kex}, ${hostKey.type} ${hostKey.fingerprint}`)
 }
 
 async function checkCommand({ host, signal }: SelftestScene): Promise<Finding> {

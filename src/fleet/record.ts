@@ -1,6 +1,5 @@
 import type { BeginFields, FinishFields } from '../audit/log.ts'
 import type { RemexError } from '../core/errors.ts'
-import { fingerprint } from '../core/host-key.ts'
 import type { RunResult } from '../core/outcome.ts'
 import { quoteWords } from '../core/quote.ts'
 import { Secret } from '../core/secret.ts'
@@ -101,6 +100,6 @@ export function stepFinish(connection: ConnectionInfo | undefined): FinishFields
 function connectionFields(connection: ConnectionInfo | undefined): Pick<FinishFields, 'engine' | 'kex' | 'cipher' | 'host_key'> {
   if (!connection) return { engine: null }
   const { engine, kex, cipher, hostKey } = connection
-  return { engine, kex, cipher, host_key: fingerprint(hostKey.blob) }
+  return { engine, kex, cipher, host_key: hostKey.fingerprint }
 }
 

@@ -1,7 +1,6 @@
 import type { Settings } from '../config/types.ts'
 import { parseDurationMs } from '../core/duration.ts'
 import { remexError, type RemexError } from '../core/errors.ts'
-import { fingerprint } from '../core/host-key.ts'
 import { TransferResult, type TransferFacts } from '../core/transfer-result.ts'
 import type { Retried } from '../session/retry.ts'
 import type { Receipt } from '../transfer/receipt.ts'
@@ -67,7 +66,7 @@ function origin({ vmId, request, startMs, now, connection }: About): Omit<Transf
     executionTime: Math.round((now.monotonicMs - startMs) * 1000) / 1e6,
     timestamp: new Date(now.wallMs).toISOString(),
     engine: connection?.engine ?? null,
-    hostKey: connection ? fingerprint(connection.hostKey.blob) : null,
+    hostKey: connection ? connection.hostKey.fingerprint : null,
   }
 }
 

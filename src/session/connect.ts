@@ -6,8 +6,10 @@ import { remexError } from '../core/errors.ts'
 import type { HostKey } from '../core/host-key.ts'
 import type { Identity } from '../core/identity.ts'
 import type { KnownHostsFiles } from '../keys/known-hosts-files.ts'
-import { hostKeyVerifier, knownHostKeyTypes } from '../keys/verify-host-key.ts'
-import type { ConnectTarget, Connection, Engine } from '../transport/contract.ts'
+import { certAuthoritiesOf, hostKeyVerifier, knownHostKeys, revokedHostKeys } from '../keys/verify-host-key.ts'
+import type { ConnectTarget, Connection, Route, SshConfigUse } from '../transport/contract.ts'
+import type { SshConfigAnswer, SshConfigQuestion } from '../transport/openssh/ssh-config.ts'
+import { chooseEngine, type Engines } from './engine-choice.ts'
 import type { Governor } from './governor.ts'
 import type { LoginShells } from './login-shell.ts'
 import type { ConnectionPool, Held } from './pool.ts'
@@ -16,7 +18,7 @@ import type { ConnectionPool, Held } from './pool.ts'
 export interface SessionRuntime {
   readonly hosts: ReadonlyMap<string, HostConfig>
   readonly settings: Settings
-  readonly engine: Engine
+  readonly engines: Engines
   readonly knownHosts: Pick<KnownHostsFiles, 'load'>
   readonly clock: Clock
   readonly pool: ConnectionPool
@@ -24,6 +26,8 @@ export interface SessionRuntime {
   readonly loginShells: LoginShells
   /** The ways to log in to a host, in the order to try them. Rejects with `KEY_NOT_FOUND` or `KEY_UNUSABLE`. */
   readonly identitiesOf: (host: HostConfig) => Promise<readonly Identity[]>
+  /** What the settings of the machine's `ssh` say of a host. Rejects with `LOCAL_NOT_FOUND` or `CONFIG_INVALID`. */
+  readonly askSshConfig: (question: SshConfigQuestion) => Promise<SshConfigAnswer>
 }
 
 /** Hosts that lead to one another are refused in the configuration; this bounds what `user@host` forms could add. */
@@ -33,74 +37,89 @@ const MOST_JUMPS = 8
 export function openOn<T extends Held>(
   runtime: SessionRuntime,
   host: HostConfig,
-  { open, signal, depth = 0 }: { readonly open: (connection: Connection) => Promise<T>; readonly signal: AbortSignal | undefined; readonly depth?: number },
+  { open, signal, ...hop }: { readonly open: (connection: Connection) => Promise<T>; readonly signal: AbortSignal | undefined } & Partial<Omit<Hop, 'signal'>>,
 ): Promise<{ readonly held: T; readonly connection: Connection }> {
-  const connect = (abandoned: AbortSignal): Promise<Connection> => connectTo(runtime, host, { signal: abandoned, depth })
-  return runtime.pool.open({ key: wayTo(host), connect, open, signal })
+  const connect = (abandoned: AbortSignal): Promise<Connection> => connectTo(runtime, host, { depth: 0, ...hop, signal: abandoned })
+  return runtime.pool.open({ key: `${hop.wantsHostKeys ? '!' : ''}${wayTo(host)}`, connect, open, signal })
 }
 
 interface Hop {
   readonly signal: AbortSignal
   readonly depth: number
+  /** Whether the host is to prove all its keys: such a connection is one of its own. Default: false. */
+  readonly wantsHostKeys?: boolean
 }
 
 /** The same host by another way is another connection. */
 const wayTo = ({ id, jump }: HostConfig): string => `${jump ?? ''}>${id}`
 
 /** All host keys that a host shows, also behind jumps; these prove themselves. Proves nothing of the host itself. */
-export function offeredHostKeys(runtime: SessionRuntime, host: HostConfig, signal: AbortSignal | undefined): Promise<readonly HostKey[]> {
-  const hop = { signal: signal ?? new AbortController().signal, depth: 0 }
-  const open = host.jump === undefined ? undefined : (): Promise<Duplex> => throughJump(runtime, host, hop)
-  const { id: vmId, address, port } = host
-  const { connectTimeoutMs } = runtime.settings
-  return runtime.governor.handshake(serverOf(host), () => runtime.engine.fetchHostKeys({ vmId, address, port, connectTimeoutMs, open }), signal)
+export async function offeredHostKeys(runtime: SessionRuntime, host: HostConfig, signal: AbortSignal | undefined): Promise<readonly HostKey[]> {
+  const { route } = await routeTo(runtime, host, { signal: signal ?? new AbortController().signal, depth: 0 })
+  const { name } = chooseEngine(host, runtime.settings, { identities: [], hasAuthority: false })
+  return runtime.governor.handshake(serverOf(host), () => runtime.engines[name].fetchHostKeys(route), signal)
 }
 
 /** What a host accepts as proof of who logs in, once it has proved itself. */
 export async function loginMethods(runtime: SessionRuntime, host: HostConfig, signal: AbortSignal | undefined): Promise<readonly string[]> {
-  const target = await provingTarget(runtime, host)
-  const hop = { signal: signal ?? new AbortController().signal, depth: 0 }
-  const stream = host.jump === undefined ? undefined : await throughJump(runtime, host, hop)
-  return runtime.governor.handshake(serverOf(host), () => runtime.engine.loginMethods({ ...target, ...(stream && { stream }) }, signal), signal)
+  const { engine, ...target } = await targetOf(runtime, host, { hop: { signal: signal ?? new AbortController().signal, depth: 0 }, identities: [] })
+  return runtime.governor.handshake(serverOf(host), () => runtime.engines[engine].loginMethods(target, signal), signal)
 }
 
 async function connectTo(runtime: SessionRuntime, host: HostConfig, hop: Hop): Promise<Connection> {
-  refuseOtherEngine(runtime, host)
-  const target = { ...(await provingTarget(runtime, host)), identities: await runtime.identitiesOf(host) }
-  const { jump } = host
-  if (jump === undefined) return runtime.governor.handshake(serverOf(host), () => runtime.engine.connect(target, hop.signal), hop.signal)
-  // A stream is of one attempt: one that was turned away needs another.
-  const connect = async (): Promise<Connection> => runtime.engine.connect({ ...target, stream: await throughJump(runtime, host, hop) }, hop.signal)
-  return runtime.governor.through(jump, () => runtime.governor.handshake(serverOf(host), connect, hop.signal), hop.signal)
+  const { engine, ...target } = await targetOf(runtime, host, { hop, identities: await runtime.identitiesOf(host) })
+  const connect = (): Promise<Connection> => runtime.governor.handshake(serverOf(host), () => runtime.engines[engine].connect(target, hop.signal), hop.signal)
+  return host.jump === undefined ? connect() : runtime.governor.through(host.jump, connect, hop.signal)
 }
 
 /** What handshakes are counted by. */
 const serverOf = ({ jump, address, port }: HostConfig): string => `${jump === undefined ? '' : `${jump}>`}${address}:${port}`
 
-/** The settings that ask for what only the other engine has; it must not look as if they were kept. */
-function refuseOtherEngine({ settings, engine }: SessionRuntime, host: HostConfig): void {
-  const asked = host.engine === 'auto' ? settings.engine : host.engine
-  if (asked !== 'auto' && asked !== engine.name) {
-    throw remexError('HANDSHAKE_FAILED', `${host.id} asks for the engine ${asked}, which this version does not have`, { vmId: host.id, hint: 'Set engine: auto or engine: ssh2.' })
-  }
-  if (settings.requirePostQuantum) {
-    throw remexError('HANDSHAKE_FAILED', `${host.id}: require_post_quantum is set, and the engine ${engine.name} has no post-quantum key exchange`, { vmId: host.id, hint: 'Nothing was sent. Take require_post_quantum out of the configuration, or wait for the openssh engine.' })
+interface Proposal {
+  readonly hop: Hop
+  readonly identities: readonly Identity[]
+}
+
+/** How the host is reached, what vouches for it, and which engine that takes. */
+async function targetOf(runtime: SessionRuntime, host: HostConfig, { hop, identities }: Proposal): Promise<ConnectTarget & { readonly engine: keyof Engines }> {
+  const { settings, knownHosts } = runtime
+  const { route, login } = await routeTo(runtime, host, hop)
+  const { vmId, sshConfig } = route
+  const named = sshConfig?.hostKeyAlias === undefined ? route : { address: sshConfig.hostKeyAlias, port: 22 }
+  const trust = { vmId, address: named.address, port: named.port, pinned: host.hostKeys, store: await knownHosts.load() }
+  const certAuthorities = certAuthoritiesOf(trust)
+  const { name, reason } = chooseEngine(host, settings, { identities, hasAuthority: certAuthorities.length > 0 })
+  return {
+    ...route,
+    engine: name,
+    engineReason: reason,
+    login,
+    identities,
+    verifyHostKey: hostKeyVerifier(trust),
+    knownHostKeys: knownHostKeys(trust),
+    certAuthorities,
+    revokedHostKeys: revokedHostKeys(trust),
+    keepaliveIntervalMs: settings.keepaliveIntervalMs,
+    wantsHostKeys: hop.wantsHostKeys ?? false,
   }
 }
 
-async function provingTarget({ settings, knownHosts }: SessionRuntime, host: HostConfig): Promise<Omit<ConnectTarget, 'identities'>> {
-  const store = await knownHosts.load()
-  const trust = { vmId: host.id, address: host.address, port: host.port, pinned: host.hostKeys, store }
-  return {
-    vmId: host.id,
-    address: host.address,
-    port: host.port,
-    login: host.login,
-    verifyHostKey: hostKeyVerifier(trust),
-    knownHostKeyTypes: knownHostKeyTypes(trust),
-    connectTimeoutMs: settings.connectTimeoutMs,
-    keepaliveIntervalMs: settings.keepaliveIntervalMs,
-  }
+/** The way to a host, as the configuration has it and, where it says so, the settings of `ssh`. */
+async function routeTo(runtime: SessionRuntime, host: HostConfig, hop: Hop): Promise<{ readonly route: Route; readonly login: string }> {
+  const { connectTimeoutMs, requirePostQuantum } = runtime.settings
+  const { address, port, login, sshConfig } = await asSshConfigSays(runtime, host)
+  const open = host.jump === undefined ? undefined : (): Promise<Duplex> => throughJump(runtime, host, hop)
+  return { route: { vmId: host.id, address, port, connectTimeoutMs, requirePostQuantum, open, sshConfig }, login }
+}
+
+async function asSshConfigSays({ settings, askSshConfig }: SessionRuntime, host: HostConfig): Promise<Pick<HostConfig, 'address' | 'port' | 'login'> & { readonly sshConfig?: SshConfigUse }> {
+  const { id: vmId, address, port, login, sshConfig } = host
+  if (!sshConfig) return { address, port, login }
+  const { alias, ownsAddress, ownsPort, ownsLogin } = sshConfig
+  const file = settings.sshConfigPath
+  const own = { ...(ownsAddress && { address }), ...(ownsPort && { port }), ...(ownsLogin && { login }) }
+  const { hostKeyAlias, ...found } = await askSshConfig({ vmId, alias, file, ...own })
+  return { address: found.address, port: found.port, login: found.login, sshConfig: { alias, file, hostKeyAlias } }
 }
 
 async function throughJump(runtime: SessionRuntime, host: HostConfig, { signal, depth }: Hop): Promise<Duplex> {
@@ -137,6 +156,8 @@ export function jumpHost({ hosts }: Pick<SessionRuntime, 'hosts'>, host: HostCon
     groups: [],
     hostKeys: [],
     identityFile: host.identityFile,
+    identityCertificate: host.identityCertificate,
+    sshConfig: undefined,
     jump: before,
     engine: host.engine,
     sudo: false,

@@ -74,7 +74,7 @@ export class Session {
   /** The host keys that the host proves to hold over an authenticated connection. Rejects as connecting does. */
   async provenHostKeys(signal?: AbortSignal): Promise<readonly HostKey[]> {
     const closed = Promise.resolve()
-    const { connection } = await openOn(this.#runtime, this.host, { open: () => Promise.resolve({ closed }), signal })
+    const { connection } = await openOn(this.#runtime, this.host, { open: () => Promise.resolve({ closed }), signal, wantsHostKeys: true })
     this.#connection = connection.info
     return connection.provenHostKeys()
   }

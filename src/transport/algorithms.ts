@@ -36,6 +36,14 @@ export const ALGORITHMS = {
   signature: ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'rsa-sha2-256', 'rsa-sha2-512'],
 } as const
 
+/** Key exchange that withstands quantum computers, best first; only the engine `openssh` has it, and offers it before all of {@link ALGORITHMS}. */
+export const POST_QUANTUM_KEX = ['mlkem768x25519-sha256', 'sntrup761x25519-sha512', 'sntrup761x25519-sha512@openssh.com']
+
+/** Whether a key exchange method is one of {@link POST_QUANTUM_KEX}. */
+export function isPostQuantum(kex: string): boolean {
+  return POST_QUANTUM_KEX.includes(kex)
+}
+
 /** A category of {@link ALGORITHMS}. */
 export type AlgorithmCategory = keyof typeof ALGORITHMS
 

@@ -26,17 +26,33 @@ export interface Channel {
   close(): void
 }
 
+/** The key by which a host proved itself. */
+export interface ProvedHostKey {
+  /** Of the plain key, also where it came in a certificate: `ssh-ed25519`. */
+  readonly type: string
+  /** Of the plain key, `SHA256:…`. */
+  readonly fingerprint: string
+  /** The plain key; undefined where it came in a certificate. */
+  readonly blob?: Buffer
+  /** The authority whose certificate the host showed, `SHA256:…`; undefined where the key itself is known. */
+  readonly authority?: string
+}
+
 /** What was negotiated; goes into the audit record. */
 export interface ConnectionInfo {
   /** `ssh2` or `openssh`. */
   readonly engine: string
-  readonly hostKey: HostKey
+  /** Why it is this engine: the setting or the fact that asked for it. */
+  readonly engineReason: string
+  readonly hostKey: ProvedHostKey
   /** Key exchange method, e.g. `curve25519-sha256`. */
   readonly kex: string
   /** Cipher, client to server. */
   readonly cipher: string
   /** MAC, client to server; empty for a cipher that authenticates itself. */
   readonly mac: string
+  /** Whether the key exchange withstands quantum computers: it does; it does not, but the server has one that would; the server has none. */
+  readonly postQuantum: 'used' | 'offered' | 'none'
   /** The server's identification, `SSH-2.0-OpenSSH_9.2`; as the server sent it, so untrusted. */
   readonly serverVersion: string
 }
@@ -69,8 +85,9 @@ export interface Connection {
   /** Starts a subsystem (`sftp`) on a new channel. Rejects as `exec` does; `CHANNEL_REFUSED` also when the server has no such subsystem. */
   subsystem(name: string): Promise<Channel>
   /**
-   * The host keys that the server announces to those who have logged in and proves to hold, weak ones left out. Waits up to 5 s.
-   * Empty where it announces none. Source: OpenSSH PROTOCOL, section 2.5.
+   * The host keys that the server announces to those who have logged in and proves to hold, weak ones left out; with `ssh2` all of
+   * them, with `openssh` those that were not known, and those that were and still are. Waits up to 5 s. Empty where it announces
+   * none, and where the target did not set `wantsHostKeys`. Source: OpenSSH PROTOCOL, section 2.5.
    */
   provenHostKeys(): Promise<readonly HostKey[]>
   /** A stream to `address:port` as the host sees it (`direct-tcpip`), for a jump. Rejects with `UNREACHABLE`, or as `exec` does. */
@@ -79,26 +96,52 @@ export interface Connection {
   close(): void
 }
 
-/** What a connection needs to know. All of it is set by the session; nothing has a default here. */
-export interface ConnectTarget {
+/** A host, and the way to it. */
+export interface Route {
   /** The host's id, for messages. */
   readonly vmId: string
   /** Name or IP address, without brackets. */
   readonly address: string
   readonly port: number
+  /** Bounds everything from the TCP connect to the end of authentication. */
+  readonly connectTimeoutMs: number
+  /** Opens a stream to the host in place of a TCP connection: a jump. Called once for each attempt. */
+  readonly open?: (() => Promise<Duplex>) | undefined
+  /** Whether a key exchange that does not withstand quantum computers is refused. Only `openssh` has one that does. */
+  readonly requirePostQuantum: boolean
+  /** What the user's own settings of `ssh` add; `openssh` alone knows them. Undefined: they do not count. */
+  readonly sshConfig?: SshConfigUse | undefined
+}
+
+/** How the settings of `ssh` are used for a host. */
+export interface SshConfigUse {
+  /** Undefined: the user's own file, and the system's. */
+  readonly file: string | undefined
+  /** The name by which they know the host. */
+  readonly alias: string
+  /** The name under which its keys are known, where that is not its address. */
+  readonly hostKeyAlias?: string | undefined
+}
+
+/** What a connection needs to know. All of it is set by the session; nothing has a default here. */
+export interface ConnectTarget extends Route {
   readonly login: string
+  /** Why this engine serves the host, for {@link ConnectionInfo}. */
+  readonly engineReason: string
   /** Tried in order. */
   readonly identities: readonly Identity[]
   /** Judges the host key before authentication. It returns for a trusted key and throws a `HOST_KEY_…` error for any other. */
   readonly verifyHostKey: (key: HostKey) => void
-  /** Types of the keys that are known for this host: their algorithms are offered first. Empty where none is known. */
-  readonly knownHostKeyTypes: readonly string[]
-  /** Bounds everything from the TCP connect to the end of authentication. */
-  readonly connectTimeoutMs: number
-  /** A server that misses three of these is taken as gone. `Infinity` turns it off. */
+  /** The keys that are known for this host: algorithms of their types are offered first. Empty where none is known. */
+  readonly knownHostKeys: readonly HostKey[]
+  /** Keys of authorities that may vouch for the host. Only `openssh` reads certificates. */
+  readonly certAuthorities: readonly HostKey[]
+  /** Keys, of hosts and of authorities, that are never to be trusted for this host. */
+  readonly revokedHostKeys: readonly HostKey[]
+  /** A server that misses three of these is taken as gone; `openssh` counts in whole seconds. `Infinity` turns it off. */
   readonly keepaliveIntervalMs: number
-  /** A stream to use in place of a TCP connection of its own: a jump. */
-  readonly stream?: Duplex
+  /** Whether the host is asked for all its keys after the login. Default: false. */
+  readonly wantsHostKeys?: boolean
 }
 
 /** A user's key. */
@@ -107,12 +150,6 @@ export interface KeyPair {
   readonly privateKey: string
   /** One line, as `authorized_keys` has it: type, base64, comment. */
   readonly publicKey: string
-}
-
-/** Where host keys are asked for. */
-export interface FetchTarget extends Pick<ConnectTarget, 'vmId' | 'address' | 'port' | 'connectTimeoutMs'> {
-  /** Opens a stream to use in place of a TCP connection; called once for each key. Undefined: none, a TCP connection is made. */
-  readonly open?: (() => Promise<Duplex>) | undefined
 }
 
 /** An SSH implementation. Held to `test/contract/`. */
@@ -125,12 +162,10 @@ export interface Engine {
    */
   connect(target: ConnectTarget, signal?: AbortSignal): Promise<Connection>
   /** All host keys that the server at this address offers, without logging in. For enrolment; proves nothing by itself. */
-  fetchHostKeys(target: FetchTarget): Promise<readonly HostKey[]>
+  fetchHostKeys(target: Route): Promise<readonly HostKey[]>
   /**
    * What the server accepts as proof of who logs in (`publickey`, `password`, …), after it has proved itself; `['none']` where it lets
    * in whoever asks. Nothing is tried that could count as a failed login. Rejects as `connect` does.
    */
   loginMethods(target: Omit<ConnectTarget, 'identities'>, signal?: AbortSignal): Promise<readonly string[]>
-  /** A fresh Ed25519 key; `comment` is one line. */
-  generateKey(comment: string): Promise<KeyPair>
 }

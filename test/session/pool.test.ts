@@ -15,7 +15,7 @@ class Line {
       throw new Error('not used here')
     }
     this.connection = {
-      info: { engine: 'ssh2', hostKey: { type: '', blob: Buffer.alloc(0) }, kex: '', cipher: '', mac: '', serverVersion: '' },
+      info: { engine: 'ssh2', engineReason: '', hostKey: { type: '', fingerprint: '' }, kex: '', cipher: '', mac: '', postQuantum: 'none', serverVersion: '' },
       closed: this.gone.promise,
       isClosed: false,
       exec: refuse,

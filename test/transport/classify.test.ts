@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { RemexError, type ErrorCode } from '../../src/core/errors.ts'
-import {
-  cancelledError, connectError, disconnectText, endpoint, isTooManyAttempts, lostError, openFailure, timeoutError, type Phase,
-} from '../../src/transport/ssh2/classify.ts'
+import { cancelledError, endpoint, timeoutError, type Phase } from '../../src/transport/peer.ts'
+import { connectError, disconnectText, isTooManyAttempts, lostError, openFailure } from '../../src/transport/ssh2/classify.ts'
 import { Transcript } from '../../src/transport/ssh2/transcript.ts'
 
 const peer = { vmId: 'vm01', address: '10.0.0.10', port: 22 }

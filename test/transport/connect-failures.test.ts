@@ -23,7 +23,7 @@ async function misbehaving(behave: (socket: Socket) => void, more: Partial<Conne
   const identities = [{ kind: 'key', label: 'id', data: Buffer.from(makeKeyPair().privateKey) }] as const
   return {
     vmId: 'vm01', address: '127.0.0.1', port: server.port, login: 'tester', identities, verifyHostKey: () => undefined,
-    knownHostKeyTypes: [], connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity, ...more,
+    engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], certAuthorities: [], revokedHostKeys: [], connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity, ...more,
   }
 }
 
@@ -120,9 +120,9 @@ test('the time limit covers a key exchange that stalls over a stream which is no
   cleanups.push(silent.close)
   const connection = await engine.connect(outer)
   const stream = await connection.forward('127.0.0.1', silent.port)
-  await expect(engine.connect({ ...outer, stream, ...SOON })).rejects.toMatchObject({ code: 'CONNECT_TIMEOUT' })
+  await expect(engine.connect({ ...outer, open: () => Promise.resolve(stream), ...SOON })).rejects.toMatchObject({ code: 'CONNECT_TIMEOUT' })
   expect(stream.destroyed).toBe(true)
-  await expect(engine.connect({ ...outer, stream })).rejects.toMatchObject({ code: 'UNREACHABLE' })
+  await expect(engine.connect({ ...outer, open: () => Promise.resolve(stream) })).rejects.toMatchObject({ code: 'UNREACHABLE' })
   connection.close()
 })
 

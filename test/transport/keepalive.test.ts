@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { timerMs, watchLife } from '../../src/transport/ssh2/keepalive.ts'
+import { watchLife } from '../../src/transport/ssh2/keepalive.ts'
+import { timerMs } from '../../src/transport/timer.ts'
 
 describe('a watched stream', () => {
   beforeEach(() => { vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }) })

@@ -1,5 +1,4 @@
 import { asRemexError, ERRORS, withDetails, type RemexError } from '../../core/errors.ts'
-import { fingerprint } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
 import { fanOut } from '../../fleet/fan-out.ts'
 import type { Remex } from '../../remex.ts'
@@ -52,8 +51,8 @@ async function check(remex: Remex, vmId: string, signal: AbortSignal): Promise<C
 async function tell(door: Door, { vmId, info, error, executionTime }: Checked): Promise<void> {
   if (error) return door.stop.status === undefined ? complain(door, error) : undefined
   if (!info) return
-  const key = `${info.hostKey.type} ${fingerprint(info.hostKey.blob)}`
-  await door.stdout.line(printable(`${vmId}: ok, ${info.engine}, ${info.kex}, ${key}, ${Math.round(executionTime * 1000)} ms`))
+  const key = `${info.hostKey.type} ${info.hostKey.fingerprint}`
+  await door.stdout.line(printable(`${vmId}: ok, ${info.engine} (${info.engineReason}), ${info.kex}, ${key}, ${Math.round(executionTime * 1000)} ms`))
 }
 
 function jsonRow({ vmId, info, error, executionTime }: Checked): object {
@@ -61,10 +60,12 @@ function jsonRow({ vmId, info, error, executionTime }: Checked): object {
     vm_id: vmId,
     success: error === null,
     engine: info?.engine ?? null,
+    engine_reason: info?.engineReason ?? null,
+    post_quantum: info ? info.postQuantum === 'used' : null,
     kex: info?.kex ?? null,
     cipher: info?.cipher ?? null,
     mac: info?.mac ?? null,
-    host_key: info ? fingerprint(info.hostKey.blob) : null,
+    host_key: info?.hostKey.fingerprint ?? null,
     host_key_type: info?.hostKey.type ?? null,
     server_version: info?.serverVersion ?? null,
     execution_time: executionTime,

@@ -1,7 +1,6 @@
 import type { HostConfig } from '../../config/types.ts'
 import type { Clock } from '../../core/clock.ts'
 import { asRemexError, RemexError, type ErrorCode } from '../../core/errors.ts'
-import { fingerprint } from '../../core/host-key.ts'
 import { quoteWord } from '../../core/quote.ts'
 import type { Dispatcher } from '../../fleet/dispatch.ts'
 import type { HostSteps } from '../../fleet/steps.ts'
@@ -151,8 +150,8 @@ function algorithms({ engine, kex, cipher, mac, hostKey: { type } }: ConnectionI
   return ok('algorithms', [kex, cipher, ...(mac === '' ? [] : [mac]), type, `by ${engine}`].join(', '))
 }
 
-function hostKey({ hostKey: { type, blob } }: ConnectionInfo): Judgement {
-  return ok('host_key', `${type} ${fingerprint(blob)}`)
+function hostKey({ hostKey: { type, fingerprint: shown, authority } }: ConnectionInfo): Judgement {
+  return ok('host_key', `${type} ${shown}${authority === undefined ? '' : `, certified by ${authority}`}`)
 }
 
 /** What can be guessed, or asked out of somebody. */

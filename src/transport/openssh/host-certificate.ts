@@ -122,6 +122,14 @@ function notStarted(vmId: string, cause: unknown): RemexError {
   })
 }
 
+/** `HOST_KEY_UNKNOWN` for a host certificate by an authority that is trusted, which is not for now or not for this host. `reason`: ssh's. */
+export function invalidCertificate(vmId: string, reason: string): RemexError {
+  return remexError('HOST_KEY_UNKNOWN', `${vmId} shows a host certificate that is not valid: ${printable(reason)}`, {
+    vmId,
+    hint: 'Nothing was trusted. On the host: ssh-keygen -Lf <certificate> shows for how long and for which names; have its key signed again.',
+  })
+}
+
 function certificateOf(verdict: CertificateVerdict, { vmId, authorities }: CertificateQuestion): HostCertificate {
   const refuse = (message: string, hint: string): RemexError => remexError('HOST_KEY_UNKNOWN', `${vmId} ${message}`, { vmId, hint: `Nothing was trusted. ${hint}` })
   switch (verdict.kind) {
@@ -131,7 +139,7 @@ function certificateOf(verdict: CertificateVerdict, { vmId, authorities }: Certi
       throw refuse('shows a host certificate of an authority that was not asked about', '')
     }
     case 'invalid':
-      throw refuse(`shows a host certificate that is not valid: ${printable(verdict.reason)}`, 'On the host: ssh-keygen -Lf <certificate> shows for how long and for which names; have its key signed again.')
+      throw invalidCertificate(vmId, verdict.reason)
     case 'untrusted':
       throw refuse(`shows a host certificate by ${printable(verdict.authority)}, which is not the authority that is trusted`, 'Find out who signed it; the authority’s own: ssh-keygen -lf ca.pub')
     case 'none':

@@ -1,19 +1,16 @@
 import type { Duplex } from 'node:stream'
-import type { RemexError } from '../../core/errors.ts'
 import type { Turnstile } from '../../core/turnstile.ts'
-import type { ConnectTarget } from '../contract.ts'
-import { cancelledError, connectError, timeoutError, type Peer, type Phase, type Standing } from './classify.ts'
+import type { Route } from '../contract.ts'
+import { within, type Bounds } from '../bounds.ts'
+import type { Peer, Phase } from '../peer.ts'
+import { connectError, type Standing } from './classify.ts'
 import { dial } from './dial.ts'
 import { Handshake, type HandshakePlan, type Shaken } from './handshake.ts'
-import { timerMs } from './keepalive.ts'
 import { Transcript } from './transcript.ts'
 
-/** What bounds an attempt to connect. */
-export interface Bounds {
+/** What an attempt at a host is made with. */
+export interface AttemptParts extends Bounds {
   readonly peer: Peer
-  /** For all of it, from DNS to login. */
-  readonly timeoutMs: number
-  readonly signal?: AbortSignal | undefined
   /** What all handshakes of the engine pass. */
   readonly turnstile: Turnstile
 }
@@ -21,14 +18,14 @@ export interface Bounds {
 /** One attempt to connect: it knows how far it has come, and ends when its time is over or its signal aborts. */
 export class Attempt implements Standing {
   readonly peer: Peer
-  readonly #bounds: Bounds
+  readonly #bounds: AttemptParts
   #stream: Duplex | undefined
   #handshake: Handshake | undefined
   #isOpen = false
   #isOver = false
   readonly #silence = new Transcript()
 
-  constructor(bounds: Bounds) {
+  constructor(bounds: AttemptParts) {
     this.peer = bounds.peer
     this.#bounds = bounds
   }
@@ -46,26 +43,27 @@ export class Attempt implements Standing {
    * whatever was opened is destroyed then.
    */
   async within<T>(work: () => Promise<T>): Promise<T> {
-    const { signal } = this.#bounds
-    if (signal?.aborted === true) throw cancelledError(this, signal.reason)
-    const ended = this.#ending()
     try {
-      return await Promise.race([ended.promise, work()])
+      return await within(this.#bounds, () => this, work)
     } catch (error) {
       this.#isOver = true
       this.#stream?.destroy()
       throw error
-    } finally {
-      ended.cancel()
     }
   }
 
   /** Opens the way to the server. `open` rejects classified. */
-  dial(target: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): Promise<{ stream: Duplex; open: Promise<void> }> {
-    return this.#bounds.turnstile.do(() => this.#dial(target))
+  async dial({ address, port, open }: Pick<Route, 'address' | 'port' | 'open'>): Promise<{ stream: Duplex; open: Promise<void> }> {
+    const through = await open?.()
+    try {
+      return await this.#bounds.turnstile.do(() => this.#dial({ address, port, through }))
+    } catch (error) {
+      through?.destroy()
+      throw error
+    }
   }
 
-  #dial(target: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): { stream: Duplex; open: Promise<void> } {
+  #dial(target: Parameters<typeof dial>[0]): { stream: Duplex; open: Promise<void> } {
     // It took too long, or was cancelled, while it waited for its turn.
     if (this.#isOver) throw connectError(this, undefined)
     try {
@@ -93,24 +91,4 @@ export class Attempt implements Standing {
     // For good: a stream may fail long after it stopped to matter, and that must not end the process.
     stream.on('error', () => undefined)
   }
-
-  #ending(): { promise: Promise<never>; cancel: () => void } {
-    const { timeoutMs, signal } = this.#bounds
-    const { promise, reject } = rejectable()
-    const onAbort = (): void => reject(cancelledError(this, signal?.reason))
-    const wait = timerMs(timeoutMs)
-    const timer = wait === 0 ? undefined : setTimeout(() => reject(timeoutError(this, timeoutMs)), wait)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    const cancel = (): void => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-    }
-    return { promise, cancel }
-  }
-}
-
-function rejectable(): { promise: Promise<never>; reject: (error: RemexError) => void } {
-  let reject: (error: RemexError) => void = () => undefined
-  const promise = new Promise<never>((_resolve, refuse) => { reject = refuse })
-  return { promise, reject }
 }

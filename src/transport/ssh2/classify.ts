@@ -1,7 +1,8 @@
-import { remexError, type ErrorCode, type RemexError } from '../../core/errors.ts'
+import type { RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { ALGORITHMS, type AlgorithmCategory } from '../algorithms.ts'
-import type { ConnectTarget } from '../contract.ts'
+import { DOING, peerError, type Peer, type Phase } from '../peer.ts'
+import { SOCKET_ERRORS } from '../socket-errors.ts'
 import type { Transcript } from './transcript.ts'
 
 /**
@@ -9,44 +10,11 @@ import type { Transcript } from './transcript.ts'
  * so text is matched here and nowhere else; `test/transport/classify.test.ts` holds it to ssh2 1.17.
  */
 
-/** Whom we talk to, for messages. */
-export type Peer = Pick<ConnectTarget, 'vmId' | 'address' | 'port'>
-
-/** How far a connection attempt has come. */
-export type Phase = 'dial' | 'identification' | 'handshake' | 'login'
-
 /** Where a connection attempt stood when it failed. */
 export interface Standing {
   readonly peer: Peer
   readonly phase: Phase
   readonly transcript: Transcript
-}
-
-const DOING: Record<Phase, string> = {
-  dial: 'connecting',
-  identification: 'waiting for the server to name itself as an SSH server',
-  handshake: 'exchanging keys',
-  login: 'logging in',
-}
-
-/** `vm01 (10.0.0.10:22)`, an IPv6 address in brackets. */
-export function placeOf({ vmId, address, port }: Peer): string {
-  return `${printable(vmId)} (${endpoint(address, port)})`
-}
-
-/** `10.0.0.10:22`, `[::1]:22`. */
-export function endpoint(address: string, port: number): string {
-  return `${address.includes(':') ? `[${printable(address)}]` : printable(address)}:${port}`
-}
-
-/** The error of an attempt whose time is over; names the phase it stood in. */
-export function timeoutError({ peer, phase }: Standing, timeoutMs: number): RemexError {
-  return peerError('CONNECT_TIMEOUT', peer, `no answer within ${timeoutMs / 1000} s while ${DOING[phase]}`)
-}
-
-/** The error of an attempt that was aborted; `reason` is the signal's. */
-export function cancelledError({ peer, phase }: Standing, reason: unknown): RemexError {
-  return peerError('CANCELLED', peer, `cancelled while ${DOING[phase]}`, { cause: reason })
 }
 
 /** The error of an attempt that failed with `error`, or ended without any (undefined). Login refusals are not its business. */
@@ -97,37 +65,6 @@ export function openFailure(error: unknown): OpenFailure {
   if (text === undefined) return { kind: 'unsent' }
   const reason: unknown = error instanceof Error && 'reason' in error ? error.reason : undefined
   return { kind: 'refused', reason: typeof reason === 'number' ? reason : 0, text: shown(text) }
-}
-
-/** An error about this peer: `vm01 (10.0.0.10:22): <what happened>`. */
-export function peerError(
-  code: ErrorCode,
-  peer: Peer,
-  message: string,
-  details: { readonly hint?: string; readonly cause?: unknown; readonly mayHaveRun?: boolean } = {},
-): RemexError {
-  return remexError(code, `${placeOf(peer)}: ${message}`, { vmId: peer.vmId, ...details })
-}
-
-const LOCAL_LIMIT = 'This machine is at a limit of its own: raise it (ulimit -n), or lower --parallel.'
-
-/** Errors of DNS and TCP that mean the same in every phase. Source: Node.js, os.constants.errno; getaddrinfo(3). */
-const SOCKET_ERRORS: Readonly<Record<string, { readonly code: ErrorCode; readonly text: string; readonly hint?: string }>> = {
-  ECONNREFUSED: { code: 'UNREACHABLE', text: 'connection refused; nothing listens on this port, or a firewall rejects it' },
-  EHOSTUNREACH: { code: 'UNREACHABLE', text: 'there is no route to the host' },
-  EHOSTDOWN: { code: 'UNREACHABLE', text: 'the host is down' },
-  ENETUNREACH: { code: 'UNREACHABLE', text: 'there is no route to its network' },
-  ENETDOWN: { code: 'UNREACHABLE', text: 'the network of this machine is down' },
-  EADDRNOTAVAIL: { code: 'UNREACHABLE', text: 'this machine has no address or no port left to connect from' },
-  EACCES: { code: 'UNREACHABLE', text: 'this machine does not let us connect there (a local firewall?)' },
-  EPERM: { code: 'UNREACHABLE', text: 'this machine does not let us connect there (a local firewall?)' },
-  ENOTFOUND: { code: 'UNREACHABLE', text: 'there is no such name', hint: 'Check `ip` in the configuration, and DNS.' },
-  EAI_AGAIN: { code: 'UNREACHABLE', text: 'DNS does not answer', hint: 'Check the DNS of this machine.' },
-  EAI_FAIL: { code: 'UNREACHABLE', text: 'DNS failed', hint: 'Check the DNS of this machine.' },
-  EMFILE: { code: 'UNREACHABLE', text: 'too many open files on this machine', hint: LOCAL_LIMIT },
-  ENFILE: { code: 'UNREACHABLE', text: 'too many open files on this machine', hint: LOCAL_LIMIT },
-  ENOBUFS: { code: 'UNREACHABLE', text: 'no buffer space on this machine', hint: LOCAL_LIMIT },
-  ETIMEDOUT: { code: 'CONNECT_TIMEOUT', text: 'the host did not answer' },
 }
 
 function socketError(standing: Standing, code: string, cause: unknown): RemexError {

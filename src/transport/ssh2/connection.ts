@@ -1,20 +1,19 @@
 import type { Duplex } from 'node:stream'
 import type { Client, ClientChannel, PseudoTtyOptions } from 'ssh2'
-import { remexError, type RemexError } from '../../core/errors.ts'
+import type { RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
 import type { Channel, Connection, ConnectionInfo, ConnectTarget, PtyOptions } from '../contract.ts'
+import { closedByUs, notAnswered, notOpened, notStarted, refuseTooLong, type ChannelRequest } from '../channel-request.ts'
+import { endpoint, type Peer } from '../peer.ts'
 import { Ssh2Channel } from './channel.ts'
 import type { ChannelHome } from './channel-home.ts'
-import { endpoint, lostError, openFailure, peerError, type OpenFailure, type Peer } from './classify.ts'
+import { lostError, openFailure } from './classify.ts'
 import { sayGoodbye } from './goodbye.ts'
 import { forwardStream } from './forward.ts'
 import { ProvenHostKeys } from './host-keys.ts'
 import { closeChannel, nextChannelNumber } from './internals.ts'
 import { KEEPALIVE_COUNT, watchLife } from './keepalive.ts'
-
-/** The largest command that fits in a packet which sshd takes (256 KiB); a larger one makes it end the connection. */
-const MAX_COMMAND_BYTES = 255 * 1024
 
 /** An open connection and what it was made of. */
 export interface ConnectionParts {
@@ -24,11 +23,8 @@ export interface ConnectionParts {
   readonly target: Peer & Pick<ConnectTarget, 'keepaliveIntervalMs'>
 }
 
-/** What a channel is asked for. */
-interface Request {
-  readonly what: 'command' | 'subsystem' | 'forward'
-  /** For messages. */
-  readonly text: string
+/** What a channel is asked for, and how. */
+interface Request extends ChannelRequest {
   readonly start: (done: (error: Error | undefined, channel: ClientChannel) => void) => void
 }
 
@@ -63,8 +59,7 @@ export class Ssh2Connection implements Connection {
   }
 
   async exec(command: string, options: { readonly pty?: PtyOptions } = {}): Promise<Channel> {
-    const sizeBytes = Buffer.byteLength(command)
-    if (sizeBytes > MAX_COMMAND_BYTES) throw this.#tooLong(sizeBytes)
+    refuseTooLong(this.#peer, command)
     const pty = options.pty === undefined ? {} : { pty: ptyOf(options.pty) }
     const channel = await this.#open({
       what: 'command',
@@ -120,29 +115,14 @@ export class Ssh2Connection implements Connection {
     const failure = openFailure(error)
     const isDead = this.#isClosed || this.#stream.destroyed
     if (isDead || failure.kind === 'unsent') return this.#lost(failure.kind === 'unanswered' && request.what === 'command')
-    if (failure.kind === 'refused') return this.#refused(request, failure, error)
+    if (failure.kind === 'refused') return notOpened(this.#peer, request, { ...failure, cause: error })
     const isRefusal = closeChannel(this.#client, number)
-    if (isRefusal) return peerError('CHANNEL_REFUSED', this.#peer, `the server refused ${request.text}`, { cause: error })
-    const message = `the server closed the channel without an answer to ${request.text}`
-    return peerError('CONNECTION_LOST', this.#peer, message, { cause: error, mayHaveRun: request.what === 'command' })
-  }
-
-  #refused(request: Request, { reason, text }: Extract<OpenFailure, { kind: 'refused' }>, cause: Error): RemexError {
-    const CONNECT_FAILED = 2
-    const isUnreachable = request.what === 'forward' && reason === CONNECT_FAILED
-    const message = `the server opened no channel for ${request.text} (${text || 'without a reason'})`
-    return peerError(isUnreachable ? 'UNREACHABLE' : 'CHANNEL_REFUSED', this.#peer, message, { cause })
-  }
-
-  #tooLong(sizeBytes: number): RemexError {
-    const message = `a command of ${sizeBytes} bytes; at most ${MAX_COMMAND_BYTES} can be sent as one`
-    return remexError('USAGE', message, { vmId: this.#peer.vmId, hint: 'Send it as a script, or the data on standard input.' })
+    return isRefusal ? notStarted(this.#peer, request, error) : notAnswered(this.#peer, request, error)
   }
 
   /** The error of a request that the end of the connection overtook. */
   #lost(mayHaveRun: boolean): RemexError {
-    if (this.#isOurs) return peerError('CONNECTION_LOST', this.#peer, 'the connection was closed by us', { mayHaveRun })
-    return lostError(this.#peer, this.#cause?.cause, mayHaveRun)
+    return this.#isOurs ? closedByUs(this.#peer, mayHaveRun) : lostError(this.#peer, this.#cause?.cause, mayHaveRun)
   }
 
   #closing(): Promise<RemexError | null> {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { ConnectTarget } from '../contract.ts'
+import type { Route } from '../contract.ts'
 
 /** A link to a server: the stream at once, so that it can be broken off, and a promise for its being open. */
 export interface Link {
@@ -13,12 +13,12 @@ export interface Link {
 const TCP_KEEPALIVE_MS = 60_000
 
 /**
- * Opens a TCP connection (both address families, whichever answers), or takes the stream that the target has.
+ * Opens a TCP connection (both address families, whichever answers), or takes the stream that is there already.
  * Nagle's algorithm is off: it takes a command on an open connection from 1.8 ms to 44 ms.
  */
-export function dial({ address, port, stream }: Pick<ConnectTarget, 'address' | 'port' | 'stream'>): Link {
-  if (stream !== undefined) {
-    return { stream, open: stream.destroyed ? Promise.reject(new Error('the stream to the host is closed')) : Promise.resolve() }
+export function dial({ address, port, through }: Pick<Route, 'address' | 'port'> & { readonly through: Duplex | undefined }): Link {
+  if (through !== undefined) {
+    return { stream: through, open: through.destroyed ? Promise.reject(new Error('the stream to the host is closed')) : Promise.resolve() }
   }
   const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS })
   const open = new Promise<void>((resolve, reject) => {

@@ -2,11 +2,10 @@ import { remexError, RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { Turnstile } from '../../core/turnstile.ts'
 import { ALGORITHMS, hostKeyOrder, keyTypeOf, type HostKeyAlgorithm } from '../algorithms.ts'
-import type { Connection, ConnectTarget, Engine, FetchTarget } from '../contract.ts'
+import type { Connection, ConnectTarget, Engine, Route } from '../contract.ts'
 import { Attempt } from './attempt.ts'
-import type { Peer } from './classify.ts'
+import type { Peer } from '../peer.ts'
 import { Ssh2Connection } from './connection.ts'
-import { generateKey } from './generate-key.ts'
 import type { Shaken } from './handshake.ts'
 import { loadSsh2, type Ssh2 } from './load.ts'
 import { Login } from './login.ts'
@@ -21,12 +20,11 @@ export function ssh2Engine(): Engine {
     connect: (target, signal) => connect(attemptAt(target, signal), target, turnstile),
     fetchHostKeys: (target) => fetchHostKeys(attemptAt, target),
     loginMethods: (target, signal) => loginMethods(attemptAt(target, signal), target),
-    generateKey: async (comment) => generateKey(await loadSsh2(), comment),
   }
 }
 
 /** Begins an attempt at a target. */
-type AttemptAt = (target: Peer & Pick<ConnectTarget, 'connectTimeoutMs'>, signal?: AbortSignal) => Attempt
+type AttemptAt = (target: Peer & Pick<Route, 'connectTimeoutMs'>, signal?: AbortSignal) => Attempt
 
 function connect(attempt: Attempt, target: ConnectTarget, turnstile: Turnstile): Promise<Connection> {
   // For callers that TypeScript does not hold: without a judge of the host key there is no connection.
@@ -57,14 +55,14 @@ async function establish(attempt: Attempt, target: ProvingTarget, { offering, re
     shown.push(key.type)
     target.verifyHostKey(key)
   }
-  const hostKeyAlgorithms = hostKeyOrder(target.knownHostKeyTypes).filter((algorithm) => !refused.includes(keyTypeOf(algorithm)))
+  const hostKeyAlgorithms = hostKeyOrder(target.knownHostKeys.map(({ type }) => type)).filter((algorithm) => !refused.includes(keyTypeOf(algorithm)))
   try {
     return await logIn(attempt, { ...target, verifyHostKey, hostKeyAlgorithms }, offering)
   } catch (error) {
     const offered = attempt.transcript.offer?.hostKey ?? []
     const hasOthers = hostKeyAlgorithms.some((algorithm) => offered.includes(algorithm) && !shown.includes(keyTypeOf(algorithm)))
-    const mayBeKnown = target.knownHostKeyTypes.length === 0 && target.stream === undefined
-    if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayBeKnown && hasOthers)) throw error
+    const mayBeKnown = target.knownHostKeys.length === 0 && hasOthers
+    if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayBeKnown)) throw error
   }
   return establish(attempt, target, { offering, refused: shown })
 }
@@ -75,9 +73,9 @@ async function logIn(attempt: Attempt, target: ProvingTarget & { readonly hostKe
   const ssh2 = await loadSsh2()
   const attempts = await offering(ssh2)
   await open
-  const { verifyHostKey, keepaliveIntervalMs, hostKeyAlgorithms } = target
+  const { verifyHostKey, keepaliveIntervalMs, hostKeyAlgorithms, engineReason } = target
   const { client, info } = await attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey, login: { name: target.login, attempts }, keepaliveIntervalMs })
-  return new Ssh2Connection({ client, info, stream, target })
+  return new Ssh2Connection({ client, info: { ...info, engineReason }, stream, target })
 }
 
 /** A login that offers nothing: the refusal names what would be accepted. */
@@ -98,9 +96,9 @@ async function loginMethods(attempt: Attempt, target: ProvingTarget): Promise<re
  * one after the other, because servers count connections that never log in (MaxStartups, PerSourcePenalties).
  * `connectTimeoutMs` bounds each of them.
  */
-async function fetchHostKeys(attemptAt: AttemptAt, target: FetchTarget): Promise<readonly HostKey[]> {
+async function fetchHostKeys(attemptAt: AttemptAt, target: Route): Promise<readonly HostKey[]> {
   const first = await fetchOne(attemptAt(target), target, ALGORITHMS.hostKey)
-  const keys = [first.info.hostKey]
+  const keys = [first.hostKey]
   const offered = ALGORITHMS.hostKey.filter((algorithm) => first.transcript.offer?.hostKey.includes(algorithm) === true)
   for (const algorithm of offered) {
     if (keys.some(({ type }) => type === keyTypeOf(algorithm))) continue
@@ -109,10 +107,9 @@ async function fetchHostKeys(attemptAt: AttemptAt, target: FetchTarget): Promise
   return keys
 }
 
-function fetchOne(attempt: Attempt, target: FetchTarget, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
+function fetchOne(attempt: Attempt, target: Route, hostKeyAlgorithms: readonly HostKeyAlgorithm[]): Promise<Shaken> {
   return attempt.within(async () => {
-    const through = await target.open?.()
-    const { stream, open } = await attempt.dial({ ...target, ...(through && { stream: through }) })
+    const { stream, open } = await attempt.dial(target)
     const ssh2 = await loadSsh2()
     await open
     // Any key will do: it is asked for, not relied on.
@@ -121,9 +118,9 @@ function fetchOne(attempt: Attempt, target: FetchTarget, hostKeyAlgorithms: read
 }
 
 /** The key of one more algorithm; none where it is too weak, or the server does not have it in spite of what it said. */
-async function fetchFurther(attempt: Attempt, target: FetchTarget, algorithm: HostKeyAlgorithm): Promise<HostKey[]> {
+async function fetchFurther(attempt: Attempt, target: Route, algorithm: HostKeyAlgorithm): Promise<HostKey[]> {
   try {
-    return [(await fetchOne(attempt, target, [algorithm])).info.hostKey]
+    return [(await fetchOne(attempt, target, [algorithm])).hostKey]
   } catch (error) {
     if (error instanceof RemexError && error.code === 'HANDSHAKE_FAILED') return []
     throw error

@@ -1,7 +1,8 @@
 import { Duplex } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
+import { sinkOf } from '../sink.ts'
 import { isUsable, type ChannelHome } from './channel-home.ts'
-import { Inbound, sinkOf } from './inbound.ts'
+import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
 
 /**

@@ -1,14 +1,15 @@
 import type { KeyPair } from '../contract.ts'
-import type { Ssh2 } from './load.ts'
+import { loadSsh2, type Ssh2 } from './load.ts'
 
 /** More than enough: one in 256 pairs cannot be used. */
 const TRIES = 20
 
 /**
- * A fresh Ed25519 pair by ssh2's generator, which asks OpenSSL for it. ssh2 1.17 drops a leading zero byte
+ * A fresh Ed25519 key by ssh2's generator, which asks OpenSSL for it; `comment` is one line. ssh2 1.17 drops a leading zero byte
  * (keygen.js), so a pair that does not verify its own signature is thrown away.
  */
-export function generateKey(ssh2: Ssh2, comment: string): KeyPair {
+export async function generateKey(comment: string): Promise<KeyPair> {
+  const ssh2 = await loadSsh2()
   for (let tries = 0; tries < TRIES; tries++) {
     const made = ssh2.utils.generateKeyPairSync('ed25519', { comment })
     if (works(ssh2, made)) return { privateKey: made.private, publicKey: made.public.trim() }

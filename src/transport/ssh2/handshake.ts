@@ -1,13 +1,14 @@
 import type { Duplex } from 'node:stream'
 import type { Algorithms, Client, ConnectConfig, NegotiatedAlgorithms } from 'ssh2'
 import { asRemexError, type RemexError } from '../../core/errors.ts'
-import { hostKeyFromBlob, type HostKey } from '../../core/host-key.ts'
+import { fingerprint, hostKeyFromBlob, type HostKey } from '../../core/host-key.ts'
 import type { Turnstile } from '../../core/turnstile.ts'
-import { ALGORITHMS, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
+import { ALGORITHMS, isPostQuantum, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
 import type { ConnectionInfo } from '../contract.ts'
-import { connectError, disconnectText, isTooManyAttempts, peerError, type Peer, type Phase, type Standing } from './classify.ts'
+import { peerError, type Peer, type Phase } from '../peer.ts'
+import { timerMs } from '../timer.ts'
+import { connectError, disconnectText, isTooManyAttempts, type Standing } from './classify.ts'
 import { sayGoodbye } from './goodbye.ts'
-import { timerMs } from './keepalive.ts'
 import type { Ssh2 } from './load.ts'
 import type { Login } from './login.ts'
 import { paced } from './paced.ts'
@@ -32,7 +33,8 @@ export interface HandshakePlan {
 /** A handshake that came to its end. */
 export interface Shaken {
   readonly client: Client
-  readonly info: ConnectionInfo
+  readonly info: Omit<ConnectionInfo, 'engineReason'>
+  readonly hostKey: HostKey
   readonly transcript: Transcript
 }
 
@@ -142,7 +144,7 @@ export class Handshake implements Standing {
       return this.#fail(peerError('HANDSHAKE_FAILED', this.peer, NO_STRICT_KEX, { hint: STRICT_KEX_HINT }))
     }
     const info = connectionInfo(negotiated, this.#hostKey, this.transcript)
-    const shaken = { client: this.#client, info, transcript: this.transcript }
+    const shaken = { client: this.#client, info, hostKey: this.#hostKey, transcript: this.transcript }
     if (this.#plan.login === undefined) return this.#leave(shaken)
     this.#client.once('ready', () => {
       this.#unpace()
@@ -194,6 +196,7 @@ function isOpenToTruncation({ cs, sc }: NegotiatedAlgorithms, transcript: Transc
   return !isStrict && [cs.cipher, sc.cipher].includes('chacha20-poly1305@openssh.com')
 }
 
-function connectionInfo({ kex, cs }: NegotiatedAlgorithms, hostKey: HostKey, transcript: Transcript): ConnectionInfo {
-  return { engine: 'ssh2', hostKey, kex, cipher: cs.cipher, mac: cs.mac, serverVersion: transcript.identification ?? '' }
+function connectionInfo({ kex, cs }: NegotiatedAlgorithms, { type, blob }: HostKey, { offer, identification }: Transcript): Shaken['info'] {
+  const postQuantum = offer?.kex.some(isPostQuantum) === true ? 'offered' : 'none'
+  return { engine: 'ssh2', hostKey: { type, fingerprint: fingerprint(blob), blob }, kex, cipher: cs.cipher, mac: cs.mac, postQuantum, serverVersion: identification ?? '' }
 }

@@ -1,20 +1,10 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
+import { sinkStream, type Sink } from '../sink.ts'
 import { isUsable, type ChannelHome } from './channel-home.ts'
-
-/** Unread bytes of one stream at which the SSH window is held closed. What was under way still comes: at most the window, 2 MiB. */
-const HOLD_AT_BYTES = 256 * 1024
 
 /** Unread bytes of one stream that no server reaches which keeps to the window. */
 const FLOOD_BYTES = 8 * 1024 * 1024
-
-/** Where data of a channel goes. */
-export interface Sink {
-  /** Takes a chunk; false when it has enough for now. `null` is the end. */
-  readonly take: (chunk: Buffer | null) => boolean
-  /** Bytes that nobody has read yet. */
-  readonly unread: () => number
-}
 
 /**
  * Leads what a channel receives into sinks of our own, past ssh2's buffers. ssh2 gives the window back whenever *either*
@@ -59,24 +49,7 @@ export class Inbound {
 
 /** A stream of what `source` receives. Destroying it discards what still comes. */
 export function inboundStream(inbound: Inbound, source: Readable): Readable {
-  const stream = new Readable({
-    highWaterMark: HOLD_AT_BYTES,
-    read: () => inbound.release(sink),
-    destroy: (error, done) => {
-      inbound.release(sink)
-      done(error)
-    },
-  })
-  const sink = sinkOf(stream)
-  stream.on('error', () => undefined)
+  const { stream, sink } = sinkStream((freed) => inbound.release(freed))
   inbound.divert(source, sink)
   return stream
-}
-
-/** A sink that fills a readable stream. */
-export function sinkOf(stream: Readable): Sink {
-  return {
-    take: (chunk) => stream.destroyed || stream.push(chunk),
-    unread: () => stream.readableLength,
-  }
 }

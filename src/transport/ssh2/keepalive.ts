@@ -1,15 +1,8 @@
 import type { Duplex } from 'node:stream'
+import { timerMs } from '../timer.ts'
 
 /** How many intervals without a byte from the server are too many. */
 export const KEEPALIVE_COUNT = 3
-
-/** The longest time a Node timer can wait. */
-const MAX_TIMER_MS = 2 ** 31 - 1
-
-/** An interval or timeout in ms as a Node timer can wait it; 0 for one that is `Infinity`: none. */
-export function timerMs(ms: number): number {
-  return Number.isFinite(ms) ? Math.min(Math.max(Math.ceil(ms), 1), MAX_TIMER_MS) : 0
-}
 
 /**
  * Calls `onDead` when nothing at all came in for {@link KEEPALIVE_COUNT} intervals, while ssh2 sends a request that wants

@@ -1,7 +1,9 @@
 import type { AnyAuthMethod } from 'ssh2'
 import type { RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
-import { disconnectText, endpoint, isTooManyAttempts, peerError, type Peer } from './classify.ts'
+import { loginRefused, REFUSAL_HINTS } from '../login-refusal.ts'
+import type { Peer } from '../peer.ts'
+import { disconnectText, isTooManyAttempts } from './classify.ts'
 import { MAX_OFFERS, type Offer, type Offers } from './offers.ts'
 
 /** One login: what comes next, and what to say when nothing was accepted. */
@@ -72,33 +74,23 @@ export class Login {
 
   /** The login failed; `error` is what ssh2 or the server said. */
   failure(error: unknown): RemexError {
-    const { address, port } = this.#peer
-    const parts = [
-      `the login as ${printable(this.#name)}@${endpoint(address, port)} was refused${this.#reason(error)}`,
-      `tried: ${this.#tried.map(({ label }) => label).join(', ') || 'nothing'}`,
-      ...(this.#accepted === undefined ? [] : [`the server accepts: ${listed(this.#accepted)}`]),
-      ...this.#notes,
-    ]
-    const hint = this.#hint(error)
-    return peerError('AUTH_FAILED', this.#peer, parts.join('; '), { cause: error, ...(hint === undefined ? {} : { hint }) })
-  }
-
-  #reason(error: unknown): string {
-    const said = disconnectText(error)
-    return said === undefined ? '' : ` ("${said}")`
+    return loginRefused(this.#peer, {
+      login: this.#name,
+      said: disconnectText(error),
+      tried: this.#tried.map(({ label }) => label),
+      accepted: this.#accepted,
+      notes: this.#notes,
+      hint: this.#hint(error),
+      cause: error,
+    })
   }
 
   #hint(error: unknown): string | undefined {
-    if (isTooManyAttempts(error)) return 'Too many keys were offered: set identity_file, or raise MaxAuthTries on the server.'
-    if (this.#partial) return 'The server wants another proof besides the one that it accepted, and Remex gives one.'
+    if (isTooManyAttempts(error)) return REFUSAL_HINTS.tooMany
+    if (this.#partial) return REFUSAL_HINTS.partial
     if (this.#tried.some(({ proof }) => proof !== 'publickey')) return 'The password was refused. Check ssh_user and the password; repeated failures may get this machine banned (fail2ban).'
     if (this.#offers.list.some(({ proof }) => proof !== 'publickey')) return 'The server accepts no passwords for this login: put the key there in another way, or allow PasswordAuthentication for the time being.'
     if (this.#accepted?.includes('publickey') !== false) return undefined
-    return 'The server accepts no keys for this login: see PubkeyAuthentication in its sshd_config.'
+    return REFUSAL_HINTS.noKeys
   }
-}
-
-/** At most ten, cut: the server may send as many as fit in a packet. */
-function listed(methods: readonly string[]): string {
-  return methods.slice(0, 10).map((method) => printable(method.slice(0, 64))).join(', ') || 'nothing'
 }

@@ -1,12 +1,13 @@
 import type { AgentAuthMethod, BaseAgent, KeyboardInteractiveAuthMethod, ParsedKey, PasswordAuthMethod, PublicKeyAuthMethod } from 'ssh2'
-import { remexError, type RemexError } from '../../core/errors.ts'
 import type { Agent, Identity, Password, PrivateKey } from '../../core/identity.ts'
 import { printable } from '../../core/printable.ts'
 import type { Secret } from '../../core/secret.ts'
 import { signatureAlgorithms, weakness } from '../algorithms.ts'
 import type { ConnectTarget } from '../contract.ts'
+import { agentKeyLabel, agentKeyNotes, agentUnusableNote, noKey, nothingToOffer, tooManyNote } from '../key-messages.ts'
 import { listAgentKeys, signWithAgent } from './agent.ts'
 import type { Ssh2 } from './load.ts'
+import { parsePrivateKey } from './private-key.ts'
 
 /** sshd ends the connection at its sixth failure (MaxAuthTries), so no more are tried. */
 export const MAX_OFFERS = 6
@@ -48,7 +49,7 @@ interface Candidate {
  */
 export async function prepareOffers(ssh2: Ssh2, target: Login): Promise<Offers> {
   const { vmId, identities } = target
-  if (identities.length === 0) throw remexError('KEY_NOT_FOUND', `${printable(vmId)}: there is no key to log in with`, { vmId })
+  if (identities.length === 0) throw noKey(vmId)
   const candidates: Candidate[] = []
   const notes: string[] = []
   const passwords = identities.filter((identity) => identity.kind === 'password').flatMap((password) => passwordOffers(target.login, password))
@@ -56,10 +57,10 @@ export async function prepareOffers(ssh2: Ssh2, target: Login): Promise<Offers> 
     if (identity.kind !== 'password') candidates.push(...(await candidatesOf(ssh2, target, { identity, notes })))
   }
   const keys = inOrder(withoutDoubles(candidates))
-  if (keys.length + passwords.length === 0) throw unusable(vmId, notes.join('; '), 'Start the agent and add a key (ssh-add), or set identity_file.')
+  if (keys.length + passwords.length === 0) throw nothingToOffer(vmId, notes)
   // A password is one try, whichever way the server asks for it.
   const room = MAX_OFFERS - Math.min(1, passwords.length)
-  if (keys.length > room) notes.push(`only the first ${room} of ${keys.length} were tried`)
+  if (keys.length > room) notes.push(tooManyNote(room, keys.length))
   return { list: [...keys.slice(0, room), ...passwords], notes }
 }
 
@@ -88,45 +89,15 @@ async function candidatesOf(ssh2: Ssh2, target: Login, from: { identity: Exclude
     const keys = await listAgentKeys(ssh2, identity.socketPath)
     return agentCandidates(ssh2, target, { notes, keys: wantedOf(keys, identity), socketPath: identity.socketPath })
   } catch (error) {
-    const reason = error instanceof Error ? printable(error.message) : 'unknown'
-    notes.push(`the agent at ${printable(identity.socketPath)} cannot be used (${reason})`)
+    notes.push(agentUnusableNote(identity.socketPath, error))
     return []
   }
 }
 
 function keyCandidate(ssh2: Ssh2, { vmId, login }: Login, identity: PrivateKey): Candidate {
   const key = parsePrivateKey(ssh2, vmId, identity)
-  const reason = weakness(key.getPublicSSH())
-  if (reason !== undefined) throw unusable(vmId, `key ${printable(identity.label)}: ${reason}`, 'Make a new key: ssh-keygen -t ed25519')
   const method = (algorithm: string): PublicKeyAuthMethod => ({ type: 'publickey', username: login, key: signingWith(key, algorithm) })
   return { label: printable(identity.label), key, method }
-}
-
-function parsePrivateKey(ssh2: Ssh2, vmId: string, { label, data, passphrase }: PrivateKey): ParsedKey {
-  // The types leave out that a file in the newer format gives an array.
-  const parsed: ParsedKey | readonly ParsedKey[] | Error = ssh2.utils.parseKey(data, passphrase?.reveal())
-  const key = firstOf(parsed)
-  if (key instanceof Error || key === undefined) throw unparsable(vmId, label, key)
-  if (key.isPrivateKey()) return key
-  throw unusable(vmId, `key ${printable(label)}: it is a public key`, 'Name the private key, the file without .pub.')
-}
-
-function firstOf(parsed: ParsedKey | readonly ParsedKey[] | Error): ParsedKey | Error | undefined {
-  return 'length' in parsed ? parsed[0] : parsed
-}
-
-/** ssh2 says only in words what is wrong. The words are its own and hold nothing of the key. Source: ssh2 1.17, keyParser.js. */
-function unparsable(vmId: string, label: string, error: Error | undefined): RemexError {
-  const message = error?.message ?? 'there is no key in it'
-  const name = `key ${printable(label)}`
-  if (/no passphrase/i.test(message)) {
-    return unusable(vmId, `${name}: it is encrypted, and no passphrase was given`, 'Give the passphrase in $REMEX_KEY_PASSPHRASE.')
-  }
-  if (/passphrase|decrypt|integrity|MAC mismatch/i.test(message)) {
-    return unusable(vmId, `${name}: wrong passphrase`, 'Check the passphrase: ssh-keygen -y -f <key>')
-  }
-  const hint = 'It must be a private key in OpenSSH, PEM (RSA, EC) or PPK format; ssh-keygen -p -f <key> rewrites it.'
-  return unusable(vmId, `${name}: not a key that can be read (${printable(message)})`, hint)
 }
 
 function wantedOf(keys: readonly ParsedKey[], { only }: Agent): readonly ParsedKey[] {
@@ -141,11 +112,9 @@ interface AgentListing {
 
 function agentCandidates(ssh2: Ssh2, { login }: Login, { socketPath, keys, notes }: AgentListing): Candidate[] {
   const usable = keys.filter((key) => weakness(key.getPublicSSH()) === undefined)
-  const left = keys.length - usable.length
-  if (left > 0) notes.push(`keys of the agent that are too weak or of a type that is not allowed: ${left}`)
-  if (usable.length === 0) notes.push('the agent has no key that can be used, or not the one that identity_file names')
+  notes.push(...agentKeyNotes({ refused: keys.length - usable.length, usable: usable.length }))
   return usable.map((key) => ({
-    label: `agent key ${printable(key.comment.slice(0, 100) || 'without a name')}`,
+    label: agentKeyLabel(key.comment),
     key,
     method: (algorithm) => ({ type: 'agent', username: login, agent: oneKeyAgent(ssh2, { socketPath, key, algorithm }) }),
   }))
@@ -193,8 +162,4 @@ function inOrder(candidates: readonly Candidate[]): Offer[] {
     const algorithm = signatureAlgorithms(key.type)[choice]
     return algorithm === undefined ? [] : [{ label: `${label} (${algorithm})`, proof: 'publickey', method: method(algorithm) }]
   }))
-}
-
-function unusable(vmId: string, message: string, hint: string): RemexError {
-  return remexError('KEY_UNUSABLE', `${printable(vmId)}: ${message}`, { vmId, hint })
 }

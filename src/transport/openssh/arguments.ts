@@ -1,0 +1,124 @@
+import { ALGORITHMS, hostKeyOrder, keyTypeOf, POST_QUANTUM_KEX } from '../algorithms.ts'
+import type { ConnectTarget } from '../contract.ts'
+import { isSince, type SshProgram } from './program.ts'
+
+/** How long a master that nobody is connected to stays, in seconds: it is ours alone, and ends with us. */
+const ALONE_S = 2
+
+/** What a start of `ssh` is for. `learn`: the host's key is only written down. `ask`: only what the server accepts is asked. */
+export type Purpose = 'connect' | 'learn' | 'ask'
+
+/** Names of files in the directory that ssh is started in. */
+export interface PlaceNames {
+  readonly knownHosts: string
+  readonly control: string
+  /** Undefined: ssh has its own ways to log in. */
+  readonly agent: string | undefined
+  readonly certificates: readonly string[]
+}
+
+/** What a start of `ssh` is made of. */
+export interface Start {
+  readonly program: SshProgram
+  readonly target: Omit<ConnectTarget, 'identities'>
+  readonly purpose: Purpose
+  readonly names: PlaceNames
+  /** Types of host keys to ask for first. */
+  readonly knownTypes: readonly string[]
+  /** Types of host keys not to ask for. */
+  readonly refusedTypes: readonly string[]
+}
+
+/**
+ * The arguments of `ssh`. What is given here counts before anything in a file; nothing of a file counts where the target does not
+ * ask for it. Every option that could weaken a check, run something here, or ask a person is set. Source: ssh_config(5).
+ */
+export function sshArguments(start: Start): string[] {
+  const { target, names } = start
+  const { sshConfig, port, login, address } = target
+  const options = Object.entries({ ...strict(start), ...ways(start), ...algorithms(start), ...life(start) })
+  const settings = options.flatMap(([name, value]) => (value === undefined ? [] : ['-o', `${name}=${value}`]))
+  const file = sshConfig === undefined ? ['-F', '/dev/null'] : sshConfig.file === undefined ? [] : ['-F', sshConfig.file]
+  const certificates = names.certificates.flatMap((name) => ['-o', `CertificateFile=${name}`])
+  // ssh expands what begins with %, as in the zone of an address.
+  const named = sshConfig ? ['-o', `HostName=${address.replaceAll('%', '%%')}`] : []
+  return [...file, ...settings, ...certificates, ...named, '-v', '-f', '-N', '-S', names.control, '-p', String(port), '-l', login, '--', sshConfig?.alias ?? address]
+}
+
+type Options = Readonly<Record<string, string | number | undefined>>
+
+/** Who is trusted, and that nothing is asked or done besides. */
+function strict({ program, target, purpose, names }: Start): Options {
+  return {
+    BatchMode: 'yes',
+    StrictHostKeyChecking: purpose === 'learn' ? 'no' : 'yes',
+    UserKnownHostsFile: names.knownHosts,
+    GlobalKnownHostsFile: '/dev/null',
+    KnownHostsCommand: isSince(program, [8, 5]) ? 'none' : undefined,
+    VerifyHostKeyDNS: 'no',
+    CheckHostIP: 'no',
+    HashKnownHosts: 'no',
+    NoHostAuthenticationForLocalhost: 'no',
+    UpdateHostKeys: target.wantsHostKeys === true && purpose === 'connect' ? 'yes' : 'no',
+    FingerprintHash: 'sha256',
+    VisualHostKey: 'no',
+    RemoteCommand: isSince(program, [7, 6]) ? 'none' : undefined,
+    PermitLocalCommand: 'no',
+    ClearAllForwardings: 'yes',
+    ForwardAgent: 'no',
+    ForwardX11: 'no',
+    Tunnel: 'no',
+    RequestTTY: 'no',
+    AddKeysToAgent: 'no',
+  }
+}
+
+/** How it gets there and in. */
+function ways({ target: { open, sshConfig }, purpose, names: { agent } }: Start): Options {
+  const isConnecting = purpose === 'connect'
+  return {
+    ProxyCommand: open ? '-' : sshConfig ? undefined : 'none',
+    PreferredAuthentications: isConnecting ? `${sshConfig ? 'gssapi-with-mic,hostbased,' : ''}publickey` : 'none',
+    PubkeyAuthentication: isConnecting ? 'yes' : 'no',
+    PasswordAuthentication: 'no',
+    ChallengeResponseAuthentication: 'no',
+    IdentityAgent: isConnecting ? agent : 'none',
+    IdentityFile: sshConfig ? undefined : 'none',
+    IdentitiesOnly: agent === undefined ? undefined : 'no',
+  }
+}
+
+/** Allow-lists, as far as this `ssh` knows them; it would refuse a name that it does not know. */
+function algorithms({ program, target, knownTypes, refusedTypes }: Start): Options {
+  const known = (names: readonly string[]): string => names.filter(program.knows).join(',')
+  const plain = hostKeyOrder(knownTypes).filter((algorithm) => !refusedTypes.includes(keyTypeOf(algorithm)))
+  const certified = target.certAuthorities.length > 0 ? plain.map(certificateOf) : []
+  const signatures = [...ALGORITHMS.signature, 'sk-ssh-ed25519@openssh.com', 'sk-ecdsa-sha2-nistp256@openssh.com']
+  return {
+    KexAlgorithms: known(target.requirePostQuantum ? POST_QUANTUM_KEX : [...POST_QUANTUM_KEX, ...ALGORITHMS.kex]),
+    HostKeyAlgorithms: known([...certified, ...plain]),
+    Ciphers: known(ALGORITHMS.cipher),
+    MACs: known(ALGORITHMS.mac),
+    PubkeyAcceptedKeyTypes: known([...signatures.map(certificateOf), ...signatures]),
+    CASignatureAlgorithms: isSince(program, [7, 9]) ? known(signatures) : undefined,
+    RequiredRSASize: isSince(program, [9, 1]) ? 2048 : undefined,
+    Compression: 'no',
+  }
+}
+
+/** The name of an algorithm for certificates. Source: OpenSSH PROTOCOL.certkeys. */
+const certificateOf = (algorithm: string): string => `${algorithm.replace(/@openssh\.com$/, '')}-cert-v01@openssh.com`
+
+/** How long it may take, and live. */
+function life({ target: { connectTimeoutMs, keepaliveIntervalMs } }: Start): Options {
+  const seconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1000))
+  return {
+    ConnectionAttempts: 1,
+    ConnectTimeout: Number.isFinite(connectTimeoutMs) ? seconds(connectTimeoutMs) : 'none',
+    TCPKeepAlive: 'yes',
+    ServerAliveInterval: Number.isFinite(keepaliveIntervalMs) ? seconds(keepaliveIntervalMs) : 0,
+    ServerAliveCountMax: 3,
+    ControlMaster: 'yes',
+    ControlPersist: ALONE_S,
+  }
+}

@@ -1,0 +1,265 @@
+import { RemexError } from '../../core/errors.ts'
+import { fingerprint, type HostKey } from '../../core/host-key.ts'
+import type { Identity, UserCertificate } from '../../core/identity.ts'
+import { printable } from '../../core/printable.ts'
+import type { Turnstile } from '../../core/turnstile.ts'
+import { hostKeyOrder, isPostQuantum, keyTypeOf, POST_QUANTUM_KEX, weakness } from '../algorithms.ts'
+import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '../contract.ts'
+import { peerError, type Stage } from '../peer.ts'
+import type { Purpose } from './arguments.ts'
+import { MuxConnection } from './connection.ts'
+import { acceptedMethods, isUntrusted, startFailure } from './failure.ts'
+import { invalidCertificate } from './host-certificate.ts'
+import { serveKeys } from './key-agent.ts'
+import { Master } from './master.ts'
+import { becomeProxy } from './mux/control.ts'
+import { collectKeys, type OfferedKeys } from './offered-keys.ts'
+import { Place, type Trust } from './place.ts'
+import type { SshProgram } from './program.ts'
+import { SshProcess } from './ssh-process.ts'
+import { readTranscript } from './certificate-transcript.ts'
+
+/** What all attempts of an engine share. */
+export interface AttemptSurroundings {
+  readonly env: Pick<NodeJS.ProcessEnv, string>
+  readonly turnstile: Turnstile
+  readonly program: () => Promise<SshProgram>
+}
+
+/** What there is to log in with. Undefined keys: ssh has its own ways. */
+interface Login {
+  readonly keys: OfferedKeys | undefined
+  readonly certificates: readonly UserCertificate[]
+}
+
+const NOBODY: Login = { keys: undefined, certificates: [] }
+
+/** What one start of ssh is made with. */
+interface Wish {
+  readonly purpose: Purpose
+  readonly trust: Trust
+  readonly login: Login
+  /** Types of host keys not to ask for. */
+  readonly refusedTypes?: readonly string[]
+}
+
+/** A start of ssh whose first process has ended. */
+interface Ended {
+  readonly wish: Wish
+  readonly process: SshProcess
+  readonly place: Place
+  /** 0: it is logged in and in the background. */
+  readonly status: number | null
+}
+
+/** One attempt at a host. It takes more than one start of `ssh` where the host's key is not known yet. */
+export class Attempt {
+  readonly #target: Omit<ConnectTarget, 'identities'>
+  readonly #around: AttemptSurroundings
+  /** What is to be undone when the attempt is given up. */
+  #undo: (() => void | Promise<void>)[] = []
+  #isOver = false
+  #process: SshProcess | undefined
+
+  constructor(target: Omit<ConnectTarget, 'identities'>, around: AttemptSurroundings) {
+    this.#target = target
+    this.#around = around
+  }
+
+  /** How far it has come. */
+  get stage(): Stage {
+    return { peer: this.#target, phase: this.#process?.transcript.phase ?? 'dial' }
+  }
+
+  /** Nobody waits for it any more. */
+  async abandon(): Promise<void> {
+    this.#isOver = true
+    await Promise.all(this.#undo.splice(0).map((undo) => undo()))
+  }
+
+  /** Connects and logs in. Rejects as `Engine.connect` does, but for time and cancelling. */
+  async connect(identities: readonly Identity[], signal: AbortSignal | undefined): Promise<Connection> {
+    await this.#program()
+    return this.#connected(await this.#up('connect', await this.#loginOf(identities, signal)))
+  }
+
+  /** Rejects as `Engine.loginMethods` does. */
+  async loginMethods(): Promise<readonly string[]> {
+    await this.#program()
+    try {
+      const { process } = await this.#up('ask', NOBODY)
+      process.end()
+      return ['none']
+    } catch (error) {
+      const accepted = this.#process && acceptedMethods(this.#process.transcript)
+      if (accepted === undefined) throw error
+      return accepted
+    } finally {
+      await this.abandon()
+    }
+  }
+
+  /** One connection for each type of key, because a server shows one at a time. */
+  async fetchHostKeys(): Promise<readonly HostKey[]> {
+    await this.#program()
+    const keys: HostKey[] = []
+    try {
+      while (keys.length < hostKeyOrder([]).length) keys.push(await this.#learn(keys.map(({ type }) => type)))
+    } catch (error) {
+      // It has no more of them.
+      if (keys.length === 0 || !(error instanceof RemexError && error.code === 'HANDSHAKE_FAILED')) throw error
+    } finally {
+      await this.abandon()
+    }
+    return keys
+  }
+
+  async #program(): Promise<SshProgram> {
+    const program = await this.#around.program()
+    if (!this.#target.requirePostQuantum || hasPostQuantum(program)) return program
+    const message = `require_post_quantum is set, and the ssh of this machine (OpenSSH ${program.version.join('.')}) has no key exchange that withstands quantum computers`
+    throw peerError('HANDSHAKE_FAILED', this.#target, message, { hint: 'Nothing was sent. OpenSSH 9.0 or later has one.' })
+  }
+
+  async #loginOf(identities: readonly Identity[], signal: AbortSignal | undefined): Promise<Login> {
+    const certificates = identities.flatMap((identity) => (identity.kind === 'password' || !identity.certificate ? [] : [identity.certificate]))
+    const isLeftToSsh = identities.length === 0 && this.#target.sshConfig !== undefined
+    const { vmId } = this.#target
+    return { certificates, keys: isLeftToSsh ? undefined : await collectKeys({ vmId, identities }, signal) }
+  }
+
+  /** Starts ssh with what is trusted; where that is not what the host shows, the judge hears what it is. */
+  async #up(purpose: Purpose, login: Login): Promise<Ended> {
+    const { certAuthorities: authorities, revokedHostKeys: revoked } = this.#target
+    const known = this.#target.knownHostKeys.filter((key) => this.#isTrusted(key))
+    const isUseless = known.length === 0 && authorities.length === 0
+    if (!isUseless) {
+      const ended = await this.#run({ purpose, login, trust: { keys: known, authorities, revoked } })
+      if (ended.status === 0) return ended
+      if (!isUntrusted(ended.process.transcript)) throw this.#failure(ended)
+      this.#refuseInvalidCertificate(ended)
+    }
+    const learnt = await this.#judged([])
+    const ended = await this.#run({ purpose, login, trust: { keys: [learnt], authorities: [], revoked } })
+    if (ended.status === 0) return ended
+    throw this.#failure(ended)
+  }
+
+  #isTrusted(key: HostKey): boolean {
+    try {
+      this.#target.verifyHostKey(key)
+      return weakness(key.blob) === undefined
+    } catch {
+      return false
+    }
+  }
+
+  #refuseInvalidCertificate({ process, place }: Ended): void {
+    const verdict = readTranscript(process.transcript.text, place.knownHosts)
+    if (verdict.kind === 'invalid') throw invalidCertificate(this.#target.vmId, verdict.reason)
+  }
+
+  /**
+   * The key that the host shows, when it is trusted. Where only a fingerprint is known, the type of its key is not, and the host may
+   * show another of its keys first: so it is asked for its others before it counts as changed.
+   */
+  async #judged(refusedTypes: readonly string[]): Promise<HostKey> {
+    const key = await this.#learn(refusedTypes)
+    try {
+      this.#target.verifyHostKey(key)
+    } catch (error) {
+      const mayHaveOthers = this.#target.knownHostKeys.length === 0 && hostKeyOrder([]).some((algorithm) => ![...refusedTypes, key.type].includes(keyTypeOf(algorithm)))
+      if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayHaveOthers)) throw error
+      return await this.#judged([...refusedTypes, key.type]).catch((later: unknown) => {
+        throw later instanceof RemexError && later.code === 'HANDSHAKE_FAILED' ? error : later
+      })
+    }
+    const reason = weakness(key.blob)
+    if (reason !== undefined) throw peerError('HANDSHAKE_FAILED', this.#target, `its host key is not allowed: ${reason}`)
+    return key
+  }
+
+  /** Lets ssh write down the key that the host shows. Proves nothing. */
+  async #learn(refusedTypes: readonly string[]): Promise<HostKey> {
+    const ended = await this.#run({ purpose: 'learn', login: NOBODY, trust: { keys: [], authorities: [], revoked: [] }, refusedTypes })
+    const [key] = await ended.place.keys()
+    await ended.place.remove()
+    if (key === undefined) throw this.#failure(ended)
+    return key
+  }
+
+  async #run(wish: Wish): Promise<Ended> {
+    const { env, turnstile } = this.#around
+    const { login: { keys, certificates }, trust, purpose } = wish
+    const program = await this.#around.program()
+    const place = this.#owned(await Place.make(this.#target, trust, certificates), (made) => made.remove())
+    const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.list), (made) => made.close())
+    const stream = await this.#target.open?.()
+    if (stream) this.#owned(stream, (made) => void made.destroy())
+    const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, certificates: place.certificates }
+    const start = { program, target: this.#target, purpose, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
+    const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, place, stream })), (made) => made.end())
+    this.#process = process
+    if (purpose === 'learn') void process.transcript.until(() => process.transcript.messages.some((line) => LEARNT.test(line)), MOST_LEARNING_MS).then(() => process.end())
+    const status = await process.left
+    await agent?.close()
+    return { wish, process, place, status }
+  }
+
+  /** What is made when nobody waits any more goes at once. */
+  #owned<T>(made: T, undo: (made: T) => void | Promise<void>): T {
+    this.#undo.push(() => undo(made))
+    if (!this.#isOver) return made
+    void this.abandon()
+    throw peerError('CANCELLED', this.#target, 'nobody waits for it any more')
+  }
+
+  async #connected({ process, place, wish }: Ended): Promise<Connection> {
+    const info = this.#info(process, wish.trust)
+    const master = this.#owned(new Master(process, place), (made) => made.end())
+    const held: { connection?: MuxConnection } = {}
+    const socket = await master.dial()
+    const { masterPid } = await becomeProxy(socket, {
+      onFrame: (frame) => held.connection?.receive(frame),
+      onGarbage: (error) => held.connection?.garbage(error.message),
+    })
+    await master.adopt(masterPid, { keepsPlace: this.#target.wantsHostKeys === true })
+    if (this.#target.wantsHostKeys !== true) process.transcript.settle()
+    this.#undo = []
+    held.connection = new MuxConnection(socket, { info, peer: this.#target, master })
+    return held.connection
+  }
+
+  #info({ transcript }: SshProcess, trust: Trust): ConnectionInfo {
+    const { negotiated, hostKey: shown, serverSoftware } = transcript
+    const hostKey = shown && provedBy(shown, trust)
+    if (!negotiated || !hostKey) throw peerError('HANDSHAKE_FAILED', this.#target, 'ssh did not say how the host proved itself', { hint: 'Please report it, with what ssh -V says.' })
+    const { engineReason } = this.#target
+    const postQuantum = isPostQuantum(negotiated.kex) ? 'used' : 'none'
+    return { engine: 'openssh', engineReason, hostKey, ...negotiated, postQuantum, serverVersion: `SSH-2.0-${serverSoftware}` }
+  }
+
+  #failure({ process: { transcript }, wish: { login } }: Ended): RemexError {
+    const { login: name, requirePostQuantum, sshConfig } = this.#target
+    const certificates = login.certificates.map(({ label, type }) => `${printable(label)} (${type})`)
+    const tried = [...certificates, ...(login.keys?.list.map(({ label }) => label) ?? []), ...(sshConfig ? ['what ssh_config gives'] : [])]
+    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, tried, notes: login.keys?.notes ?? [] })
+  }
+}
+
+/** Source: OpenSSH sshconnect.c, check_host_key. */
+const LEARNT = /^Warning: Permanently added /
+/** The attempt's own limit comes first, where it has one. */
+const MOST_LEARNING_MS = 60 * 60_000
+
+/** Which of the keys that ssh was told to trust it was. */
+function provedBy({ type, fingerprint: shown, authority }: ProvedHostKey, { keys, authorities }: Trust): ProvedHostKey | undefined {
+  if (authority !== undefined) return authorities.some(({ blob }) => fingerprint(blob) === authority) ? { type, fingerprint: shown, authority } : undefined
+  const key = keys.find(({ blob }) => fingerprint(blob) === shown)
+  return key && { type: key.type, fingerprint: shown, blob: key.blob }
+}
+
+/** Whether this `ssh` has a key exchange that withstands quantum computers. */
+function hasPostQuantum(program: SshProgram): boolean {
+  return POST_QUANTUM_KEX.some(program.knows)
+}

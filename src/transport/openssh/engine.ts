@@ -1,0 +1,55 @@
+import { remexError } from '../../core/errors.ts'
+import { Turnstile } from '../../core/turnstile.ts'
+import type { Connection, ConnectTarget, Engine } from '../contract.ts'
+import { within } from '../bounds.ts'
+import { Attempt } from './attempt.ts'
+import { askProgram, type SshProgram } from './program.ts'
+
+/**
+ * The engine that lets this machine's `ssh` connect: it has key exchange, certificates, security keys and settings that no library
+ * for Node has. `ssh` is found by the `PATH` of `env`. What it needs is asked of it at the first use.
+ */
+export function opensshEngine(env: Pick<NodeJS.ProcessEnv, string>): Engine {
+  const turnstile = new Turnstile()
+  let asked: Promise<SshProgram> | undefined
+  const program = (): Promise<SshProgram> => {
+    asked ??= askProgram(env)
+    // Whoever installs it while we run is to be heard.
+    asked.catch(() => { asked = undefined })
+    return asked
+  }
+  const attempt = <T>(target: Omit<ConnectTarget, 'identities'>, signal: AbortSignal | undefined, work: (attempt: Attempt) => Promise<T>): Promise<T> => {
+    const made = new Attempt(target, { env, turnstile, program })
+    const bounds = { timeoutMs: target.connectTimeoutMs, signal: signal ?? undefined }
+    return within(bounds, () => made.stage, () => work(made)).catch(async (error: unknown) => {
+      await made.abandon()
+      throw error
+    })
+  }
+  return {
+    name: 'openssh',
+    connect: (target, signal) => connect(target, () => attempt(target, signal, (made) => made.connect(target.identities, signal))),
+    fetchHostKeys: (route) => attempt(anonymous(route), undefined, (made) => made.fetchHostKeys()),
+    loginMethods: (target, signal) => attempt(target, signal, (made) => made.loginMethods()),
+  }
+}
+
+function connect({ vmId, verifyHostKey }: ConnectTarget, attempt: () => Promise<Connection>): Promise<Connection> {
+  // For callers that TypeScript does not hold: without a judge of the host key there is no connection.
+  if (typeof verifyHostKey !== 'function') return Promise.reject(remexError('INTERNAL', 'verifyHostKey is missing', { vmId }))
+  return attempt()
+}
+
+/** Nobody logs in there, and every key is taken: it is asked for, not relied on. */
+function anonymous(route: Parameters<Engine['fetchHostKeys']>[0]): Omit<ConnectTarget, 'identities'> {
+  return {
+    ...route,
+    login: 'remex',
+    engineReason: '',
+    verifyHostKey: () => undefined,
+    knownHostKeys: [],
+    certAuthorities: [],
+    revokedHostKeys: [],
+    keepaliveIntervalMs: Infinity,
+  }
+}

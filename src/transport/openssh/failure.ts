@@ -1,0 +1,168 @@
+import type { ErrorCode, RemexError } from '../../core/errors.ts'
+import { printable } from '../../core/printable.ts'
+import { ALGORITHMS, POST_QUANTUM_KEX, type AlgorithmCategory } from '../algorithms.ts'
+import { loginRefused, REFUSAL_HINTS } from '../login-refusal.ts'
+import { DOING, peerError, type Peer } from '../peer.ts'
+import { SOCKET_ERRORS } from '../socket-errors.ts'
+import type { Transcript } from './transcript.ts'
+
+/**
+ * The one place where what `ssh` says becomes an error of ours. Its texts at the level of errors are matched here and nowhere
+ * else; they are the same from OpenSSH 7.4 to 10.5, and `test/transport/openssh-failure.test.ts` holds them to the one that is installed.
+ */
+
+/** A start of `ssh` that came to nothing. */
+export interface FailedStart {
+  readonly peer: Peer
+  readonly login: string
+  readonly transcript: Transcript
+  readonly requirePostQuantum: boolean
+  /** Names of what was there to log in with. */
+  readonly tried: readonly string[]
+  readonly notes: readonly string[]
+}
+
+/** Whether ssh gave up because of the host's key. */
+export function isUntrusted({ messages }: Transcript): boolean {
+  return messages.some((line) => /^Host key verification failed\.$/.test(line))
+}
+
+/** What the server accepts, as its last refusal says; undefined where it has refused no login. */
+export function acceptedMethods({ messages }: Transcript): readonly string[] | undefined {
+  return messages.map((line) => /(?:^|: )Permission denied \(([^()]*)\)\.$/.exec(line)?.[1]?.split(',').filter((name) => name !== '')).findLast((found) => found !== undefined)
+}
+
+/** Why ssh did not come to a connection, as far as it is not the host's key. */
+export function startFailure(failed: FailedStart): RemexError {
+  const { transcript } = failed
+  for (const [text, make] of CAUSES) {
+    for (const line of transcript.messages) {
+      const found = text.exec(line)
+      if (found) return make(failed, found)
+    }
+  }
+  return closed(failed)
+}
+
+type Cause = (failed: FailedStart, found: RegExpExecArray) => RemexError
+
+/** The first that is found decides. */
+const CAUSES: readonly (readonly [text: RegExp, make: Cause])[] = [
+  [/^ssh: connect to host .* port \d+: (.*)$/, ({ peer }, [, reason = '']) => dialError(peer, reason)],
+  [/^ssh: Could not resolve hostname .*: (.*)$/, ({ peer }, [, reason = '']) => nameError(peer, reason)],
+  [/^Unable to negotiate with .*: no matching (.*) found\. Their offer: (.*)$/, noMatch],
+  [/^Unable to negotiate with .*: (.*)$/, ({ peer }, [, what = '']) => peerError('HANDSHAKE_FAILED', peer, `no common algorithm: ${shown(what)}`)],
+  [/host key .*(?:revoked|REVOKED)|REVOKED HOST KEY DETECTED/, ({ peer }) => peerError('HOST_KEY_REVOKED', peer, 'it shows a key that is marked as revoked', { hint: 'See @revoked in the known_hosts files, and RevokedHostKeys in the settings of ssh.' })],
+  [/^Received disconnect from .*?: ?(\d+): (.*)$/, disconnected],
+  [/(?:^|: )Permission denied \(/, refused],
+  [/incorrect signature/, ({ peer }) => peerError('HANDSHAKE_FAILED', peer, 'the server did not prove that it holds its host key', { hint: 'Something that is not the server may be in between. Do not connect until you know.' })],
+  [/^Bad server host key: (.*)$|host key .* not permitted/, ({ peer }, [line, why]) => peerError('HANDSHAKE_FAILED', peer, `its host key is not allowed: ${shown(why ?? line)}`)],
+  [/timed out during banner exchange|^Connection timed out/, ({ peer }) => peerError('CONNECT_TIMEOUT', peer, 'the host did not answer')],
+  [/^(?:.* line \d+: |command-line: line \d+: )?(?:Bad configuration option|Unsupported option|Bad .* specification|.*: terminating, \d+ bad configuration).*$/, configured],
+]
+
+function dialError(peer: Peer, reason: string): RemexError {
+  const { code, text, hint } = SOCKET_ERRORS[ERRNO[reason] ?? ''] ?? { code: 'UNREACHABLE', text: `no connection (${shown(reason)})` }
+  return peerError(code, peer, text, hint === undefined ? {} : { hint })
+}
+
+/** Source: strerror(3) of glibc, musl, the BSDs and macOS. */
+const ERRNO: Readonly<Record<string, string>> = {
+  'Connection refused': 'ECONNREFUSED',
+  'No route to host': 'EHOSTUNREACH',
+  'Host is unreachable': 'EHOSTUNREACH',
+  'Host is down': 'EHOSTDOWN',
+  'Network is unreachable': 'ENETUNREACH',
+  'Network unreachable': 'ENETUNREACH',
+  'Network is down': 'ENETDOWN',
+  'Connection timed out': 'ETIMEDOUT',
+  'Operation timed out': 'ETIMEDOUT',
+  'Permission denied': 'EACCES',
+  'Operation not permitted': 'EPERM',
+  'Cannot assign requested address': 'EADDRNOTAVAIL',
+  "Can't assign requested address": 'EADDRNOTAVAIL',
+  'Too many open files': 'EMFILE',
+}
+
+function nameError(peer: Peer, reason: string): RemexError {
+  const { code, text, hint } = /temporary|try again/i.test(reason) ? SOCKET('EAI_AGAIN') : SOCKET('ENOTFOUND')
+  return peerError(code, peer, text, hint === undefined ? {} : { hint })
+}
+
+const SOCKET = (name: string): { readonly code: ErrorCode; readonly text: string; readonly hint?: string } => SOCKET_ERRORS[name] ?? { code: 'UNREACHABLE', text: name }
+
+/** ssh's names of what has to be common. Source: OpenSSH ssherr.c. */
+const CATEGORIES: readonly (readonly [text: RegExp, category: Exclude<AlgorithmCategory, 'signature'>, name: string])[] = [
+  [/key exchange/, 'kex', 'key exchange'],
+  [/host key/, 'hostKey', 'host key'],
+  [/cipher/, 'cipher', 'cipher'],
+  [/MAC/i, 'mac', 'MAC'],
+]
+
+function noMatch({ peer, requirePostQuantum }: FailedStart, [, what = '', offer = '']: RegExpExecArray): RemexError {
+  const [, category, name] = CATEGORIES.find(([text]) => text.test(what)) ?? [undefined, undefined, shown(what)]
+  const offered = offer.split(',').slice(0, 30).map(shown).join(', ')
+  if (requirePostQuantum && category === 'kex') {
+    const hint = `Nothing was sent. Update the SSH server (OpenSSH 9.0 or later has one), enable one of these on it: ${POST_QUANTUM_KEX.join(', ')}; or set require_post_quantum: false.`
+    return peerError('HANDSHAKE_FAILED', peer, `require_post_quantum is set, and the server has no key exchange that withstands quantum computers; it offers: ${offered}`, { hint })
+  }
+  const hint = category === undefined ? {} : { hint: `Enable one of these on the server: ${ALGORITHMS[category].join(', ')}` }
+  return peerError('HANDSHAKE_FAILED', peer, `no common ${name} algorithm; the server offers: ${offered}`, hint)
+}
+
+const TOO_MANY_CONNECTIONS = '12'
+
+/** Source: RFC 4253 section 11.1. */
+function disconnected(failed: FailedStart, [, reason, text = '']: RegExpExecArray): RemexError {
+  const { peer, transcript: { phase } } = failed
+  if (phase === 'login' && (reason === '14' || /too many auth/i.test(text))) return refusal(failed, { said: shown(text), hint: REFUSAL_HINTS.tooMany })
+  const code = reason === TOO_MANY_CONNECTIONS ? 'THROTTLED' : 'HANDSHAKE_FAILED'
+  return peerError(code, peer, `the server ended the connection while ${DOING[phase]}: ${shown(text)}`)
+}
+
+function refused(failed: FailedStart): RemexError {
+  const isPartial = failed.transcript.lines.some((line) => /^(?:debug1: )?Authenticated .*with partial success/.test(line))
+  const hint = isPartial ? REFUSAL_HINTS.partial : acceptedMethods(failed.transcript)?.includes('publickey') === false ? REFUSAL_HINTS.noKeys : undefined
+  return refusal(failed, { hint })
+}
+
+function refusal({ peer, login, transcript, tried, notes }: FailedStart, more: { readonly said?: string; readonly hint: string | undefined }): RemexError {
+  return loginRefused(peer, { login, tried, notes, accepted: acceptedMethods(transcript), ...more })
+}
+
+function configured({ peer }: FailedStart, [line]: RegExpExecArray): RemexError {
+  return peerError('CONFIG_INVALID', peer, `ssh does not understand its settings: ${shown(line)}`, { hint: 'Mend the file that is named; ssh -G <host> shows what ssh makes of it.' })
+}
+
+/** The connection ended without ssh saying more than that. */
+function closed({ peer, transcript }: FailedStart): RemexError {
+  const { phase, greeting, messages } = transcript
+  const last = shown(messages.at(-1) ?? '')
+  const isCut = /Connection (?:closed|reset)|closed by remote host|Broken pipe|Connection to .* (?:port .*: )?(?:timed out|aborted)/i.test(last)
+  if (phase === 'login' || phase === 'handshake') {
+    if (isCut || last === '') return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`)
+    return peerError('HANDSHAKE_FAILED', peer, `failed while ${DOING[phase]}: ${last}`)
+  }
+  if (phase === 'dial') return peerError('UNREACHABLE', peer, last === '' ? 'no connection could be made' : `no connection could be made; ssh says: ${last}`)
+  // sshd says these lines, or nothing, to whom it has no room for (MaxStartups, PerSourcePenalties, PerSourceMaxStartups).
+  const said = /^(Exceeded MaxStartups|Not allowed at this time)/.test(greeting) ? `, saying "${shown(greeting)}"` : ''
+  if (said !== '' || (isCut && greeting === '')) return peerError('THROTTLED', peer, `the server closed the connection before its SSH banner${said}`)
+  const what = greeting === '' ? last : shown(greeting)
+  return peerError('HANDSHAKE_FAILED', peer, `what answers there is not an SSH server${what === '' ? '' : `; it says: ${what}`}`, { hint: 'Check `ip` and `ssh_port` in the configuration.' })
+}
+
+/** Why an open connection is gone: what ssh said at its end, or `violation`, for which we ended it. */
+export function lossOf(peer: Peer, { messages }: Transcript, violation: string | undefined): RemexError {
+  return peerError('CONNECTION_LOST', peer, violation ?? lossText(messages), {})
+}
+
+function lossText(messages: readonly string[]): string {
+  if (messages.some((line) => /^Timeout, server .* not responding\.$/.test(line))) return 'the connection broke: the server missed 3 keepalives'
+  const why = messages.findLast((line) => /Connection (?:to|closed|reset)|closed by remote host|Broken pipe|disconnect|message authentication|packet/i.test(line))
+  if (why === undefined) return 'the connection broke: the ssh that held it ended'
+  return /closed by remote host|^Connection closed/.test(why) ? 'the server closed the connection' : `the connection broke: ${shown(why)}`
+}
+
+function shown(text: string): string {
+  return printable(text.trim().slice(0, 200))
+}

@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import type { RemexError } from '../../core/errors.ts'
+import type { HostKey } from '../../core/host-key.ts'
+import { weakness } from '../algorithms.ts'
+import type { Peer } from '../peer.ts'
+import type { ConnectedMaster } from './connection.ts'
+import { lossOf } from './failure.ts'
+import type { Place } from './place.ts'
+import { kill, type SshProcess } from './ssh-process.ts'
+
+/** How long the last words of an ssh whose connection broke are waited for. */
+const LAST_WORDS_MS = 250
+
+/** How long the server may take to prove its keys after it announced them. */
+const PROOF_MS = 5000
+
+/** ssh has asked for proof and written down what was proved, or sees nothing to ask for. Source: OpenSSH clientloop.c. */
+const PROVED = /^(?:debug1: (?:client_input_hostkeys: (?:no new|server sent no)|Learned new hostkey|Deprecating obsolete hostkey)|Learned new hostkey|Server failed to confirm)/
+
+/** An `ssh` in the background that is logged in, and what is left of its start. */
+export class Master implements ConnectedMaster {
+  readonly #process: SshProcess
+  readonly #place: Place
+  #socket: Socket | undefined
+  #pid = 0
+
+  constructor(process: SshProcess, place: Place) {
+    this.#process = process
+    this.#place = place
+  }
+
+  /** Connects to its control socket. Rejects where that is gone. */
+  async dial(): Promise<Socket> {
+    const socket = connect(this.#place.path(this.#place.control))
+    this.#socket = socket
+    await once(socket, 'connect')
+    return socket
+  }
+
+  /** It told its process id. Nobody else is to connect to it; and what was written for its start goes, unless it still writes there. */
+  async adopt(pid: number, { keepsPlace }: { readonly keepsPlace: boolean }): Promise<void> {
+    this.#pid = pid
+    await (keepsPlace ? this.#place.closeControl() : this.#place.remove())
+  }
+
+  async lost(peer: Peer, violation: string | undefined): Promise<RemexError> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, LAST_WORDS_MS) })
+    if (violation === undefined) await Promise.race([this.#process.silent, late])
+    clearTimeout(timer)
+    return lossOf(peer, this.#process.transcript, violation)
+  }
+
+  end(): void {
+    // Its number may be another's by now, unless it still holds our socket.
+    if (this.#pid > 0 && this.#socket?.destroyed === false) kill(this.#pid, 'SIGTERM')
+    this.#pid = 0
+    this.#socket?.destroy()
+    this.#process.end()
+    void this.#place.remove()
+  }
+
+  async provenHostKeys(): Promise<readonly HostKey[]> {
+    const { transcript } = this.#process
+    const isProved = (): boolean => transcript.lines.some((line) => PROVED.test(line))
+    await transcript.until(isProved, PROOF_MS)
+    if (!isProved()) return []
+    const keys = await this.#place.keys()
+    return keys.filter(({ blob }) => weakness(blob) === undefined)
+  }
+}

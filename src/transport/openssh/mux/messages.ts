@@ -1,0 +1,84 @@
+import { Reader, string, uint32 } from './wire.ts'
+
+/** Messages of the connection protocol. Source: RFC 4254 section 9. */
+export const MESSAGE = {
+  open: 90,
+  openConfirmation: 91,
+  openFailure: 92,
+  windowAdjust: 93,
+  data: 94,
+  extendedData: 95,
+  eof: 96,
+  close: 97,
+  request: 98,
+  success: 99,
+  failure: 100,
+} as const
+
+/** The type of extended data that is standard error; there is no other. Source: RFC 4254 section 5.2. */
+const STDERR = 1
+
+/** What comes in on a channel, as far as it means something to us. */
+export type ChannelMessage =
+  | { readonly kind: 'confirmed'; readonly remoteId: number; readonly window: number; readonly maxPacket: number }
+  | { readonly kind: 'refused'; readonly reason: number; readonly text: string }
+  | { readonly kind: 'adjust'; readonly bytes: number }
+  | { readonly kind: 'stdout' | 'stderr' | 'discard'; readonly data: Buffer }
+  | { readonly kind: 'eof' | 'close' | 'success' | 'failure' }
+  | { readonly kind: 'request'; readonly name: string; readonly wantsReply: boolean; readonly rest: Reader }
+
+/**
+ * The channel that a frame is for, by our number, and what it says; undefined for what is not about a channel.
+ * A frame is a packet without its padding, behind one byte for its length. Throws `TruncatedError` for one that ends too early.
+ * Source: OpenSSH channels.c, channel_proxy_upstream.
+ */
+export function readMessage(frame: Buffer): { readonly channel: number; readonly message: ChannelMessage } | undefined {
+  const reader = new Reader(frame)
+  reader.byte()
+  const type = reader.byte()
+  if (type < MESSAGE.openConfirmation || type > MESSAGE.failure) return undefined
+  return { channel: reader.uint32(), message: read(type, reader) }
+}
+
+function read(type: number, reader: Reader): ChannelMessage {
+  switch (type) {
+    case MESSAGE.openConfirmation:
+      return { kind: 'confirmed', remoteId: reader.uint32(), window: reader.uint32(), maxPacket: reader.uint32() }
+    case MESSAGE.openFailure:
+      return { kind: 'refused', reason: reader.uint32(), text: reader.text() }
+    case MESSAGE.windowAdjust:
+      return { kind: 'adjust', bytes: reader.uint32() }
+    case MESSAGE.data:
+      return { kind: 'stdout', data: reader.string() }
+    case MESSAGE.extendedData:
+      return { kind: reader.uint32() === STDERR ? 'stderr' : 'discard', data: reader.string() }
+    case MESSAGE.request:
+      return { kind: 'request', name: reader.text(), wantsReply: reader.byte() !== 0, rest: reader }
+    case MESSAGE.eof:
+      return { kind: 'eof' }
+    case MESSAGE.close:
+      return { kind: 'close' }
+    default:
+      return { kind: type === MESSAGE.success ? 'success' : 'failure' }
+  }
+}
+
+/** A frame with a message: its parts one after the other. */
+export function frame(type: number, ...parts: readonly Buffer[]): Buffer {
+  const body = Buffer.concat(parts)
+  return Buffer.concat([frameHead(type, { before: 0, length: body.length }), body])
+}
+
+/** What comes before the body of a message, which has `length` bytes, with room for the first `before` of them. */
+export function frameHead(type: number, { before, length }: { readonly before: number; readonly length: number }): Buffer {
+  const head = Buffer.allocUnsafe(6 + before)
+  head.writeUInt32BE(length + 2, 0)
+  head[4] = 0
+  head[5] = type
+  return head
+}
+
+/** A request on a channel, with what is particular to it. Source: RFC 4254 section 5.4. */
+export function requestFrame(remoteId: number, name: string, { wantsReply, rest = Buffer.alloc(0) }: { readonly wantsReply: boolean; readonly rest?: Buffer }): Buffer {
+  return frame(MESSAGE.request, uint32(remoteId), string(name), Buffer.from([wantsReply ? 1 : 0]), rest)
+}

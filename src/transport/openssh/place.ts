@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { remexError } from '../../core/errors.ts'
+import { formatHostKey, parseHostKey, type HostKey } from '../../core/host-key.ts'
+import type { UserCertificate } from '../../core/identity.ts'
+import { lookupName, refuseUnsafeAddress } from '../../keys/host-names.ts'
+import type { Route } from '../contract.ts'
+
+/** The longest path of a socket everywhere, with its closing zero. Source: unix(7), and 104 of the BSDs. */
+const MOST_PATH_BYTES = 104
+
+/** What may vouch for a host, for one start of `ssh`. */
+export interface Trust {
+  readonly keys: readonly HostKey[]
+  readonly authorities: readonly HostKey[]
+  readonly revoked: readonly HostKey[]
+}
+
+/**
+ * A directory for one start of `ssh`, for us alone: the host keys that it may trust, the certificates to show, and the sockets.
+ * There is nothing secret in it. ssh runs in it and is given bare names, so that no path means anything else to it.
+ */
+export class Place {
+  readonly directory: string
+  /** A name that no server can guess, so that what it makes ssh print cannot pass for what ssh found in this file. */
+  readonly knownHosts = `h${randomBytes(9).toString('hex')}`
+  readonly control = 'c'
+  readonly agent = 'a'
+  readonly link = 'l'
+  /** Names of the files with certificates. */
+  readonly certificates: readonly string[]
+
+  private constructor(directory: string, certificates: readonly string[]) {
+    this.directory = directory
+    this.certificates = certificates
+  }
+
+  /** Makes one. Rejects with `USAGE` for an address that no known_hosts file can name. */
+  static async make(route: Route, trust: Trust, certificates: readonly UserCertificate[]): Promise<Place> {
+    refuseUnsafeAddress(route)
+    const place = new Place(await mkdtemp(join(temporaryDirectory(), 'remex-')), certificates.map((_certificate, index) => `u${index}`))
+    try {
+      await place.#write(place.knownHosts, trustLines(route, trust))
+      await Promise.all(certificates.map(({ type, blob }, index) => place.#write(`u${index}`, `${type} ${blob.toString('base64')}\n`)))
+      return place
+    } catch (error) {
+      await place.remove()
+      throw error
+    }
+  }
+
+  /** Absolute, for Node. */
+  path(name: string): string {
+    return join(this.directory, name)
+  }
+
+  /** The keys that ssh trusts for the host by now: those that it was given, and what it learnt. */
+  async keys(): Promise<readonly HostKey[]> {
+    const text = await readFile(this.path(this.knownHosts), 'latin1')
+    return text.split('\n').filter((line) => line !== '' && !line.startsWith('@')).flatMap((line) => {
+      const key = parseHostKey(line.slice(line.indexOf(' ') + 1))
+      return key ? [key] : []
+    })
+  }
+
+  /** Nobody connects to the master any more. */
+  async closeControl(): Promise<void> {
+    await unlink(this.path(this.control)).catch(() => undefined)
+  }
+
+  /** Safe to repeat. */
+  async remove(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true })
+  }
+
+  async #write(name: string, text: string): Promise<void> {
+    await writeFile(this.path(name), text, { mode: 0o600, encoding: 'latin1' })
+  }
+}
+
+/** One whose path is short enough for sockets in it. */
+function temporaryDirectory(): string {
+  const name = '/remex-XXXXXX/c'
+  const directory = [tmpdir(), '/tmp'].find((path) => Buffer.byteLength(path) + name.length < MOST_PATH_BYTES)
+  if (directory === undefined) throw remexError('LOCAL_NOT_FOUND', 'there is no directory for temporary files with a path that is short enough for a socket', { hint: 'Set TMPDIR to a short path.' })
+  return directory
+}
+
+/** Source: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. */
+function trustLines(route: Route, { keys, authorities, revoked }: Trust): string {
+  const name = route.sshConfig?.hostKeyAlias ?? lookupName(route)
+  return [
+    ...keys.map((key) => `${name} ${formatHostKey(key)}\n`),
+    ...authorities.map((key) => `@cert-authority ${name} ${formatHostKey(key)}\n`),
+    ...revoked.map((key) => `@revoked ${name} ${formatHostKey(key)}\n`),
+  ].join('')
+}
