@@ -1,5 +1,6 @@
 import { bench } from './bench.ts'
 import { benchDurable } from './durable.ts'
+import { benchEngines } from './engines.ts'
 import { benchFleet } from './fleet.ts'
 import { killProof } from './kill.ts'
 import { connectRow } from './rows/connect.ts'
@@ -11,6 +12,7 @@ try {
   const args = process.argv.slice(2)
   const rows = [connectRow, warmRow, rateRow, processRow, memoryRow]
   if (args[0] === 'durable') process.exitCode = Math.max(await benchDurable(args.slice(1)), await killProof())
+  else if (args[0] === 'engines') process.exitCode = await benchEngines(args.slice(1))
   else if (args[0] === 'fleet') process.exitCode = await benchFleet(args.slice(1))
   else if (args[0] === 'transfer') process.exitCode = await benchTransfer(args.slice(1))
   else process.exitCode = await bench(rows, args)
