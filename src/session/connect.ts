@@ -119,7 +119,7 @@ async function asSshConfigSays({ settings, askSshConfig }: SessionRuntime, host:
   const file = settings.sshConfigPath
   const own = { ...(ownsAddress && { address }), ...(ownsPort && { port }), ...(ownsLogin && { login }) }
   const { hostKeyAlias, ...found } = await askSshConfig({ vmId, alias, file, ...own })
-  return { address: found.address, port: found.port, login: found.login, sshConfig: { alias, file, hostKeyAlias } }
+  return { address: found.address, port: found.port, login: found.login, sshConfig: { alias, file, hostKeyAlias, isProxied: found.proxied } }
 }
 
 async function throughJump(runtime: SessionRuntime, host: HostConfig, { signal, depth }: Hop): Promise<Duplex> {

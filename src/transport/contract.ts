@@ -121,6 +121,8 @@ export interface SshConfigUse {
   readonly alias: string
   /** The name under which its keys are known, where that is not its address. */
   readonly hostKeyAlias?: string | undefined
+  /** Whether they lead there through something else: ProxyJump, ProxyCommand. */
+  readonly isProxied: boolean
 }
 
 /** What a connection needs to know. All of it is set by the session; nothing has a default here. */

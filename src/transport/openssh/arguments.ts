@@ -22,6 +22,8 @@ export interface Start {
   readonly program: SshProgram
   readonly target: Omit<ConnectTarget, 'identities'>
   readonly purpose: Purpose
+  /** Whether it is given a connection; else it finds one by its settings. */
+  readonly isDialled: boolean
   readonly names: PlaceNames
   /** Types of host keys to ask for first. */
   readonly knownTypes: readonly string[]
@@ -74,10 +76,11 @@ function strict({ program, target, purpose, names }: Start): Options {
 }
 
 /** How it gets there and in. */
-function ways({ target: { open, sshConfig }, purpose, names: { agent } }: Start): Options {
+function ways({ target: { sshConfig }, purpose, isDialled, names: { agent } }: Start): Options {
   const isConnecting = purpose === 'connect'
   return {
-    ProxyCommand: open ? '-' : sshConfig ? undefined : 'none',
+    // Its standard input and output are the connection.
+    ProxyCommand: isDialled ? '-' : undefined,
     PreferredAuthentications: isConnecting ? `${sshConfig ? 'gssapi-with-mic,hostbased,' : ''}publickey` : 'none',
     PubkeyAuthentication: isConnecting ? 'yes' : 'no',
     PasswordAuthentication: 'no',

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import { RemexError } from '../../core/errors.ts'
 import { fingerprint, type HostKey } from '../../core/host-key.ts'
 import type { Identity, UserCertificate } from '../../core/identity.ts'
@@ -5,14 +6,15 @@ import { printable } from '../../core/printable.ts'
 import type { Turnstile } from '../../core/turnstile.ts'
 import { hostKeyOrder, isPostQuantum, keyTypeOf, POST_QUANTUM_KEX, weakness } from '../algorithms.ts'
 import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '../contract.ts'
+import { dial } from '../dial.ts'
 import { peerError, type Stage } from '../peer.ts'
+import { dialFailure } from '../socket-errors.ts'
 import type { Purpose } from './arguments.ts'
 import { MuxConnection } from './connection.ts'
 import { acceptedMethods, isUntrusted, startFailure } from './failure.ts'
 import { invalidCertificate } from './host-certificate.ts'
 import { serveKeys } from './key-agent.ts'
 import { Master } from './master.ts'
-import { becomeProxy } from './mux/control.ts'
 import { collectKeys, type OfferedKeys } from './offered-keys.ts'
 import { Place, type Trust } from './place.ts'
 import type { SshProgram } from './program.ts'
@@ -74,7 +76,7 @@ export class Attempt {
   /** Nobody waits for it any more. */
   async abandon(): Promise<void> {
     this.#isOver = true
-    await Promise.all(this.#undo.splice(0).map((undo) => undo()))
+    await Promise.all(this.#undo.splice(0).map(async (undo) => undo()))
   }
 
   /** Connects and logs in. Rejects as `Engine.connect` does, but for time and cancelling. */
@@ -194,16 +196,28 @@ export class Attempt {
     const program = await this.#around.program()
     const place = this.#owned(await Place.make(this.#target, trust, certificates), (made) => made.remove())
     const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.list), (made) => made.close())
-    const stream = await this.#target.open?.()
-    if (stream) this.#owned(stream, (made) => void made.destroy())
+    const stream = await this.#way()
     const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, certificates: place.certificates }
-    const start = { program, target: this.#target, purpose, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
+    const start = { program, target: this.#target, purpose, isDialled: stream !== undefined, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
     const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, place, stream })), (made) => made.end())
     this.#process = process
     if (purpose === 'learn') void process.transcript.until(() => process.transcript.messages.some((line) => LEARNT.test(line)), MOST_LEARNING_MS).then(() => process.end())
     const status = await process.left
     await agent?.close()
     return { wish, process, place, status }
+  }
+
+  /** We dial wherever we can: ssh does not switch Nagle's algorithm off before it has logged in, which costs two waits of 40 ms. */
+  async #way(): Promise<Duplex | undefined> {
+    const { open: through, sshConfig, address, port } = this.#target
+    if (!through && sshConfig?.isProxied === true) return undefined
+    const { stream, open } = dial({ address, port, through: await through?.() })
+    // For ssh to read, to the first byte.
+    stream.pause()
+    stream.on('error', () => undefined)
+    this.#owned(stream, (made) => void made.destroy())
+    await open.catch((error: unknown) => { throw dialFailure(this.#target, error) })
+    return stream
   }
 
   /** What is made when nobody waits any more goes at once. */
@@ -217,17 +231,10 @@ export class Attempt {
   async #connected({ process, place, wish }: Ended): Promise<Connection> {
     const info = this.#info(process, wish.trust)
     const master = this.#owned(new Master(process, place), (made) => made.end())
-    const held: { connection?: MuxConnection } = {}
-    const socket = await master.dial()
-    const { masterPid } = await becomeProxy(socket, {
-      onFrame: (frame) => held.connection?.receive(frame),
-      onGarbage: (error) => held.connection?.garbage(error.message),
-    })
-    await master.adopt(masterPid, { keepsPlace: this.#target.wantsHostKeys === true })
+    const connection = await MuxConnection.over({ info, peer: this.#target, master })
     if (this.#target.wantsHostKeys !== true) process.transcript.settle()
     this.#undo = []
-    held.connection = new MuxConnection(socket, { info, peer: this.#target, master })
-    return held.connection
+    return connection
   }
 
   #info({ transcript }: SshProcess, trust: Trust): ConnectionInfo {

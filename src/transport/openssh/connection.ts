@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
@@ -8,13 +7,11 @@ import type { Channel, Connection, ConnectionInfo, PtyOptions } from '../contrac
 import { endpoint, peerError, type Peer } from '../peer.ts'
 import { ExecChannel } from './mux/exec-channel.ts'
 import { forwardChannel } from './mux/forward-channel.ts'
-import { readMessage } from './mux/messages.ts'
-import type { ChannelHome, MuxChannel } from './mux/mux-channel.ts'
+import type { Line } from './mux/line.ts'
+import type { MuxChannel } from './mux/mux-channel.ts'
 import { ptyRequest } from './mux/pty.ts'
+import type { WindowTiming } from './mux/window.ts'
 import { string, uint32 } from './mux/wire.ts'
-
-/** Bytes waiting in the socket at which channels stop writing. */
-const HOLD_AT_BYTES = 1024 * 1024
 
 /**
  * ssh keeps what it noted of a channel that the server refused to open, and ends itself at 16,384 of them (channels.c,
@@ -24,7 +21,9 @@ const MOST_REFUSALS = 4096
 
 /** A master, as its connection needs it. */
 export interface ConnectedMaster {
-  /** What ssh says of why it ended; called when the socket has. */
+  /** Another connection to its control socket. Rejects where that is gone. */
+  readonly openLine: (timing: WindowTiming) => Promise<Line>
+  /** Why it is gone: what ssh said at its end, or `violation`, for which we ended it. */
   readonly lost: (peer: Peer, violation: string | undefined) => Promise<RemexError>
   /** Ends it, and removes what it left. Safe to repeat. */
   readonly end: () => void
@@ -43,33 +42,29 @@ export interface ConnectionParts {
 export class MuxConnection implements Connection {
   readonly info: ConnectionInfo
   readonly closed: Promise<RemexError | null>
-  readonly #socket: Socket
   readonly #peer: Peer
   readonly #master: ConnectedMaster
-  readonly #home: ChannelHome
-  readonly #channels = new Map<number, MuxChannel>()
-  #next = 0
+  readonly #roundTrip: RoundTrip
+  readonly #line: Line
+  #lastNumber = 0
   #refusals = 0
-  #roundTripMs = Infinity
   #isOurs = false
   #isClosed = false
   #cause: RemexError | undefined
-  #violation: string | undefined
 
-  constructor(socket: Socket, { info, peer, master }: ConnectionParts) {
+  private constructor(line: Line, roundTrip: RoundTrip, { info, peer, master }: ConnectionParts) {
     this.info = info
-    this.#socket = socket
+    this.#line = line
+    this.#roundTrip = roundTrip
     this.#peer = peer
     this.#master = master
-    socket.setMaxListeners(0)
-    this.#home = {
-      send: (head, body) => this.#send(head, body),
-      whenRoomy: (then) => this.#whenRoomy(then),
-      timing: { nowMs: () => performance.now(), roundTripMs: () => (this.#roundTripMs === Infinity ? 0 : this.#roundTripMs) },
-      onViolation: (what) => this.#violated(`the server ${what}`),
-      onOver: ({ number }) => void this.#channels.delete(number),
-    }
     this.closed = this.#closing()
+  }
+
+  /** Connects to a master that is logged in. */
+  static async over(parts: ConnectionParts): Promise<MuxConnection> {
+    const roundTrip = new RoundTrip()
+    return new MuxConnection(await parts.master.openLine(roundTrip), roundTrip, parts)
   }
 
   get isClosed(): boolean {
@@ -78,11 +73,26 @@ export class MuxConnection implements Connection {
 
   async exec(command: string, options: { readonly pty?: PtyOptions } = {}): Promise<Channel> {
     refuseTooLong(this.#peer, command)
-    return this.#session({ what: 'command', text: 'the command' }, { pty: options.pty, name: 'exec', argument: command })
+    const request: ChannelRequest = { what: 'command', text: 'the command' }
+    return this.#session(this.#line, request, { pty: options.pty, name: 'exec', argument: command })
   }
 
-  subsystem(name: string): Promise<Channel> {
-    return this.#session({ what: 'subsystem', text: `subsystem ${printable(name)}` }, { pty: undefined, name: 'subsystem', argument: name })
+  /**
+   * Files go over a line of their own: what comes in faster than we take it is appended by ssh to one buffer for each line, at a cost
+   * that grows with the square of it.
+   */
+  async subsystem(name: string): Promise<Channel> {
+    if (this.#isClosed) throw this.#lost(false)
+    const own = await this.#master.openLine(this.#roundTrip).catch(() => undefined)
+    const request: ChannelRequest = { what: 'subsystem', text: `subsystem ${printable(name)}` }
+    try {
+      const channel = await this.#session(own ?? this.#line, request, { pty: undefined, name: 'subsystem', argument: name })
+      void channel.closed.then(() => own?.close())
+      return channel
+    } catch (error) {
+      own?.close()
+      throw error
+    }
   }
 
   provenHostKeys(): Promise<readonly HostKey[]> {
@@ -91,9 +101,9 @@ export class MuxConnection implements Connection {
 
   async forward(address: string, port: number): Promise<Duplex> {
     const request: ChannelRequest = { what: 'forward', text: `a connection to ${endpoint(address, port)}` }
-    const { mux, stream } = forwardChannel(this.#number(), this.#home)
+    const { mux, stream } = forwardChannel(this.#number(), this.#line.home)
     const origin = [string('127.0.0.1'), uint32(0)]
-    await this.#open(mux, request, { type: 'direct-tcpip', rest: Buffer.concat([string(address), uint32(port), ...origin]) })
+    await this.#open(mux, request, { line: this.#line, type: 'direct-tcpip', rest: Buffer.concat([string(address), uint32(port), ...origin]) })
     return stream
   }
 
@@ -102,93 +112,70 @@ export class MuxConnection implements Connection {
     this.#isOurs = true
     this.#isClosed = true
     this.#master.end()
-    this.#socket.destroy()
+    this.#line.close()
   }
 
-  async #session(request: ChannelRequest, { pty, name, argument }: { readonly pty: PtyOptions | undefined; readonly name: string; readonly argument: string }): Promise<Channel> {
-    const channel = new ExecChannel(this.#number(), this.#home)
-    await this.#open(channel.mux, request, { type: 'session' })
+  async #session(line: Line, request: ChannelRequest, { pty, name, argument }: { readonly pty: PtyOptions | undefined; readonly name: string; readonly argument: string }): Promise<Channel> {
+    const channel = new ExecChannel(this.#number(), line.home)
+    await this.#open(channel.mux, request, { line, type: 'session' })
     if (pty && (await channel.mux.ask('pty-req', ptyRequest(pty))) === 'failure') {
       channel.close()
       throw notOpened(this.#peer, request, { reason: 0, text: 'it gives no terminal' })
     }
-    const answer = await channel.mux.ask(name, string(argument))
+    const answer = await this.#roundTrip.of(channel.mux.ask(name, string(argument)))
     if (answer === 'success') return channel
     if (answer === 'gone') throw channel.mux.isLost ? this.#lost(request.what === 'command') : notAnswered(this.#peer, request)
     channel.close()
     throw notStarted(this.#peer, request)
   }
 
-  async #open(mux: MuxChannel, request: ChannelRequest, { type, rest }: { readonly type: string; readonly rest?: Buffer }): Promise<void> {
-    if (this.#isClosed) throw this.#lost(false)
-    this.#channels.set(mux.number, mux)
-    const startMs = performance.now()
-    const opening = await mux.open(type, rest)
+  async #open(mux: MuxChannel, request: ChannelRequest, { line, type, rest }: { readonly line: Line; readonly type: string; readonly rest?: Buffer }): Promise<void> {
+    if (this.#isClosed || !line.isOpen) throw this.#lost(false)
+    line.carry(mux)
+    const opening = await this.#roundTrip.of(mux.open(type, rest))
     if (opening.kind === 'lost') throw this.#lost(false)
-    this.#roundTripMs = Math.min(this.#roundTripMs, performance.now() - startMs)
     if (opening.kind !== 'refused') return
     this.#refusals++
     throw notOpened(this.#peer, request, { reason: opening.reason, text: printable(opening.text.trim().slice(0, 200)) })
   }
 
   #number(): number {
-    this.#next = (this.#next + 1) >>> 0
-    return this.#next
-  }
-
-  #send(head: Buffer, body: Buffer | undefined): void {
-    if (this.#socket.destroyed) return
-    if (!body) return void this.#socket.write(head)
-    this.#socket.cork()
-    this.#socket.write(head)
-    this.#socket.write(body)
-    this.#socket.uncork()
-  }
-
-  #whenRoomy(then: () => void): void {
-    if (this.#socket.destroyed || this.#socket.writableLength < HOLD_AT_BYTES) then()
-    else this.#socket.once('drain', then)
-  }
-
-  /** Takes a frame of the master. */
-  receive(frame: Buffer): void {
-    try {
-      const found = readMessage(frame)
-      if (found) this.#channels.get(found.channel)?.receive(found.message)
-    } catch {
-      this.garbage('a packet that cannot be read')
-    }
-  }
-
-  /** What came is not the connection protocol. */
-  garbage(what: string): void {
-    this.#violated(`ssh passes on ${what}`)
-  }
-
-  #violated(what: string): void {
-    this.#violation ??= what
-    this.#socket.destroy()
+    this.#lastNumber = (this.#lastNumber + 1) >>> 0
+    return this.#lastNumber
   }
 
   /** The error of a request that the end of the connection overtook. */
   #lost(mayHaveRun: boolean): RemexError {
     if (this.#isOurs) return closedByUs(this.#peer, mayHaveRun)
-    return peerError('CONNECTION_LOST', this.#peer, this.#violation ?? 'the connection broke', { cause: this.#cause, mayHaveRun })
+    return peerError('CONNECTION_LOST', this.#peer, 'the connection broke', { cause: this.#cause, mayHaveRun })
   }
 
-  #closing(): Promise<RemexError | null> {
-    return new Promise((resolve) => {
-      this.#socket.on('error', () => undefined)
-      this.#socket.once('close', () => {
-        this.#isClosed = true
-        for (const channel of [...this.#channels.values()]) channel.lose()
-        const cause = this.#isOurs ? Promise.resolve(null) : this.#master.lost(this.#peer, this.#violation)
-        void cause.then((error) => {
-          this.#cause = error ?? undefined
-          this.#master.end()
-          resolve(error)
-        })
-      })
-    })
+  async #closing(): Promise<RemexError | null> {
+    const violation = await this.#line.closed
+    this.#isClosed = true
+    this.#cause = this.#isOurs ? undefined : await this.#master.lost(this.#peer, violation)
+    this.#master.end()
+    return this.#cause ?? null
+  }
+}
+
+/** Every answer shows what a round trip to the server takes at most; the shortest comes near to it. */
+class RoundTrip implements WindowTiming {
+  #shortestMs = Infinity
+
+  nowMs(): number {
+    return performance.now()
+  }
+
+  roundTripMs(): number {
+    return this.#shortestMs === Infinity ? 0 : this.#shortestMs
+  }
+
+  /** What `answer` comes to, timed. */
+  async of<T>(answer: Promise<T>): Promise<T> {
+    const startMs = this.nowMs()
+    const what = await answer
+    this.#shortestMs = Math.min(this.#shortestMs, this.nowMs() - startMs)
+    return what
   }
 }

@@ -1,9 +1,9 @@
-import type { ErrorCode, RemexError } from '../../core/errors.ts'
+import type { RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { ALGORITHMS, POST_QUANTUM_KEX, type AlgorithmCategory } from '../algorithms.ts'
 import { loginRefused, REFUSAL_HINTS } from '../login-refusal.ts'
 import { DOING, peerError, type Peer } from '../peer.ts'
-import { SOCKET_ERRORS } from '../socket-errors.ts'
+import { closedBeforeBanner, notSsh, socketFailure } from '../socket-errors.ts'
 import type { Transcript } from './transcript.ts'
 
 /**
@@ -61,9 +61,9 @@ const CAUSES: readonly (readonly [text: RegExp, make: Cause])[] = [
   [/^(?:.* line \d+: |command-line: line \d+: )?(?:Bad configuration option|Unsupported option|Bad .* specification|.*: terminating, \d+ bad configuration).*$/, configured],
 ]
 
+/** ssh dials by itself where its settings lead through others. */
 function dialError(peer: Peer, reason: string): RemexError {
-  const { code, text, hint } = SOCKET_ERRORS[ERRNO[reason] ?? ''] ?? { code: 'UNREACHABLE', text: `no connection (${shown(reason)})` }
-  return peerError(code, peer, text, hint === undefined ? {} : { hint })
+  return socketFailure(peer, ERRNO[reason] ?? '') ?? peerError('UNREACHABLE', peer, `no connection (${shown(reason)})`)
 }
 
 /** Source: strerror(3) of glibc, musl, the BSDs and macOS. */
@@ -85,11 +85,9 @@ const ERRNO: Readonly<Record<string, string>> = {
 }
 
 function nameError(peer: Peer, reason: string): RemexError {
-  const { code, text, hint } = /temporary|try again/i.test(reason) ? SOCKET('EAI_AGAIN') : SOCKET('ENOTFOUND')
-  return peerError(code, peer, text, hint === undefined ? {} : { hint })
+  const isPassing = /temporary|try again/i.test(reason)
+  return socketFailure(peer, isPassing ? 'EAI_AGAIN' : 'ENOTFOUND') ?? dialError(peer, reason)
 }
-
-const SOCKET = (name: string): { readonly code: ErrorCode; readonly text: string; readonly hint?: string } => SOCKET_ERRORS[name] ?? { code: 'UNREACHABLE', text: name }
 
 /** ssh's names of what has to be common. Source: OpenSSH ssherr.c. */
 const CATEGORIES: readonly (readonly [text: RegExp, category: Exclude<AlgorithmCategory, 'signature'>, name: string])[] = [
@@ -144,11 +142,8 @@ function closed({ peer, transcript }: FailedStart): RemexError {
     return peerError('HANDSHAKE_FAILED', peer, `failed while ${DOING[phase]}: ${last}`)
   }
   if (phase === 'dial') return peerError('UNREACHABLE', peer, last === '' ? 'no connection could be made' : `no connection could be made; ssh says: ${last}`)
-  // sshd says these lines, or nothing, to whom it has no room for (MaxStartups, PerSourcePenalties, PerSourceMaxStartups).
-  const said = /^(Exceeded MaxStartups|Not allowed at this time)/.test(greeting) ? `, saying "${shown(greeting)}"` : ''
-  if (said !== '' || (isCut && greeting === '')) return peerError('THROTTLED', peer, `the server closed the connection before its SSH banner${said}`)
-  const what = greeting === '' ? last : shown(greeting)
-  return peerError('HANDSHAKE_FAILED', peer, `what answers there is not an SSH server${what === '' ? '' : `; it says: ${what}`}`, { hint: 'Check `ip` and `ssh_port` in the configuration.' })
+  if (greeting !== '' || isCut || last === '') return closedBeforeBanner(peer, greeting)
+  return notSsh(peer, last)
 }
 
 /** Why an open connection is gone: what ssh said at its end, or `violation`, for which we ended it. */

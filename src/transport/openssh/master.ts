@@ -1,11 +1,13 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import type { RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { weakness } from '../algorithms.ts'
 import type { Peer } from '../peer.ts'
 import type { ConnectedMaster } from './connection.ts'
 import { lossOf } from './failure.ts'
+import { Line } from './mux/line.ts'
+import type { WindowTiming } from './mux/window.ts'
 import type { Place } from './place.ts'
 import { kill, type SshProcess } from './ssh-process.ts'
 
@@ -22,26 +24,20 @@ const PROVED = /^(?:debug1: (?:client_input_hostkeys: (?:no new|server sent no)|
 export class Master implements ConnectedMaster {
   readonly #process: SshProcess
   readonly #place: Place
-  #socket: Socket | undefined
-  #pid = 0
+  /** The first: as long as it is there, the master is. */
+  #line: Line | undefined
 
   constructor(process: SshProcess, place: Place) {
     this.#process = process
     this.#place = place
   }
 
-  /** Connects to its control socket. Rejects where that is gone. */
-  async dial(): Promise<Socket> {
+  async openLine(timing: WindowTiming): Promise<Line> {
     const socket = connect(this.#place.path(this.#place.control))
-    this.#socket = socket
     await once(socket, 'connect')
-    return socket
-  }
-
-  /** It told its process id. Nobody else is to connect to it; and what was written for its start goes, unless it still writes there. */
-  async adopt(pid: number, { keepsPlace }: { readonly keepsPlace: boolean }): Promise<void> {
-    this.#pid = pid
-    await (keepsPlace ? this.#place.closeControl() : this.#place.remove())
+    const line = await Line.open(socket, timing)
+    this.#line ??= line
+    return line
   }
 
   async lost(peer: Peer, violation: string | undefined): Promise<RemexError> {
@@ -53,10 +49,9 @@ export class Master implements ConnectedMaster {
   }
 
   end(): void {
-    // Its number may be another's by now, unless it still holds our socket.
-    if (this.#pid > 0 && this.#socket?.destroyed === false) kill(this.#pid, 'SIGTERM')
-    this.#pid = 0
-    this.#socket?.destroy()
+    // Its number may be another's by now, unless it still holds our line.
+    if (this.#line?.isOpen === true) kill(this.#line.masterPid, 'SIGTERM')
+    this.#line?.close()
     this.#process.end()
     void this.#place.remove()
   }

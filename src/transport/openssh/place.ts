@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { remexError } from '../../core/errors.ts'
@@ -63,11 +63,6 @@ export class Place {
       const key = parseHostKey(line.slice(line.indexOf(' ') + 1))
       return key ? [key] : []
     })
-  }
-
-  /** Nobody connects to the master any more. */
-  async closeControl(): Promise<void> {
-    await unlink(this.path(this.control)).catch(() => undefined)
   }
 
   /** Safe to repeat. */

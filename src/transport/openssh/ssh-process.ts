@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { sshArguments, type Start } from './arguments.ts'
 import type { Place } from './place.ts'
@@ -10,8 +10,8 @@ import { Transcript } from './transcript.ts'
 export interface Around {
   readonly env: Pick<NodeJS.ProcessEnv, string>
   readonly place: Place
-  /** The way to the host in place of a TCP connection. */
-  readonly stream?: Duplex | undefined
+  /** The way to the host, open and not read yet; undefined: ssh finds one by its settings. */
+  readonly stream: Duplex | undefined
 }
 
 /**
@@ -45,15 +45,16 @@ export class SshProcess {
 
   /** Starts it. Nothing of our environment reaches it but what it needs, unless its own settings count. */
   static async start(start: Start, { env, place, stream }: Around): Promise<SshProcess> {
-    const link = stream && (await linkTo(stream, place.path(place.link)))
-    const stdin = link ?? 'ignore'
+    const link = stream instanceof Socket ? stream : stream && (await linkTo(stream, place.path(place.link)))
+    const way = link ?? 'ignore'
     const child = spawn('ssh', sshArguments(start), {
       cwd: place.directory,
       env: start.target.sshConfig ? { ...env, LC_ALL: 'C' } : { PATH: env['PATH'], HOME: env['HOME'], LC_ALL: 'C' },
-      stdio: [stdin, stdin, 'pipe'],
+      stdio: [way, way, 'pipe'],
       // A group of its own: Ctrl-C is for us, and what ssh starts can be ended with it.
       detached: true,
     })
+    // It has a copy of its own.
     link?.destroy()
     return new SshProcess(child)
   }

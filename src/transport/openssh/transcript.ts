@@ -77,7 +77,7 @@ export class Transcript {
     const has = (text: RegExp): boolean => this.lines.some((line) => text.test(line))
     if (has(NEW_KEYS)) return 'login'
     if (has(/^debug1: Remote protocol version /)) return 'handshake'
-    return has(/^debug1: (Connection established\.|Executing proxy command|Local version string)/) ? 'identification' : 'dial'
+    return has(/^debug1: (?:Connection established\.|Local version string)/) ? 'identification' : 'dial'
   }
 
   /** `OpenSSH_9.2p1 Debian-2`; empty where it did not come. */

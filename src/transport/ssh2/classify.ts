@@ -2,7 +2,7 @@ import type { RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { ALGORITHMS, type AlgorithmCategory } from '../algorithms.ts'
 import { DOING, peerError, type Peer, type Phase } from '../peer.ts'
-import { SOCKET_ERRORS } from '../socket-errors.ts'
+import { closedBeforeBanner, dialFailure, NOT_SSH_HINT, notSsh, socketFailure } from '../socket-errors.ts'
 import type { Transcript } from './transcript.ts'
 
 /**
@@ -68,37 +68,24 @@ export function openFailure(error: unknown): OpenFailure {
 }
 
 function socketError(standing: Standing, code: string, cause: unknown): RemexError {
-  const known = SOCKET_ERRORS[code]
-  if (known !== undefined) return peerError(known.code, standing.peer, known.text, hinted(cause, known.hint))
-  // A port that is closed refuses; who resets has accepted before, however early we hear of it.
-  const { peer, transcript } = standing
-  if (code === 'ECONNRESET' && standing.phase === 'dial') return closedError({ peer, transcript, phase: 'identification' }, cause)
-  if (standing.phase === 'dial') return peerError('UNREACHABLE', standing.peer, `no connection (${shown(code)})`, { cause })
+  if (standing.phase === 'dial') return dialFailure(standing.peer, cause)
+  const known = socketFailure(standing.peer, code, cause)
+  if (known !== undefined) return known
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE') return closedError(standing, cause)
   return handshakeError(standing, facts(cause).message, cause)
 }
 
-function hinted(cause: unknown, hint: string | undefined): { cause: unknown; hint?: string } {
-  return hint === undefined ? { cause } : { cause, hint }
-}
-
 /** The server, or something on the way to it, ended the connection. */
-function closedError(standing: Standing, cause: unknown): RemexError {
-  const { peer, phase, transcript } = standing
-  if (phase === 'dial') return peerError('UNREACHABLE', peer, 'no connection could be made', { cause })
+function closedError({ peer, phase, transcript }: Standing, cause: unknown): RemexError {
+  if (phase === 'dial') return dialFailure(peer, cause)
   // A name that breaks off is that of an SSH server.
   if (phase !== 'identification' || /^SSH-[^\r\n]*$/.test(transcript.greeting)) return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`, { cause })
-  // sshd says these lines, or nothing, to whom it has no room for (MaxStartups, PerSourcePenalties, PerSourceMaxStartups).
-  const isSshd = transcript.isEmpty || /^(Exceeded MaxStartups|Not allowed at this time)/.test(transcript.greeting)
-  if (!isSshd) return notSshError(standing, cause)
-  const said = transcript.isEmpty ? '' : `, saying "${shown(transcript.greeting)}"`
-  return peerError('THROTTLED', peer, `the server closed the connection before its SSH banner${said}`, { cause })
+  return closedBeforeBanner(peer, transcript.greeting, cause)
 }
 
 function notSshError({ peer, transcript }: Standing, cause: unknown): RemexError {
-  const said = transcript.greeting === '' ? '' : `; it says: ${shown(transcript.greeting.split(/[\r\n]/, 1)[0] ?? '')}`
-  const what = transcript.identification === undefined ? `what answers there is not an SSH server${said}` : 'the server speaks no SSH 2.0'
-  return peerError('HANDSHAKE_FAILED', peer, what, { cause, hint: 'Check `ip` and `ssh_port` in the configuration.' })
+  if (transcript.identification === undefined) return notSsh(peer, transcript.greeting, cause)
+  return peerError('HANDSHAKE_FAILED', peer, 'the server speaks no SSH 2.0', { cause, hint: NOT_SSH_HINT })
 }
 
 const TOO_MANY_CONNECTIONS = 12

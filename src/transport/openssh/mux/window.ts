@@ -7,6 +7,9 @@ export const MOST_WINDOW_BYTES = 16 * 1024 * 1024
 /** The shortest time over which bandwidth is measured. */
 const SHORTEST_SPAN_MS = 20
 
+/** So much is given back at a time: what a server is allowed in one go, it sends in one go. */
+const STEP_BYTES = 256 * 1024
+
 /** What a window needs to know of time. */
 export interface WindowTiming {
   /** In ms, monotonic. */
@@ -18,10 +21,15 @@ export interface WindowTiming {
 /**
  * How much a server may still send on a channel. It starts small and follows the product of bandwidth and delay, twice over: so
  * a link that is long and fast is filled, while on one that is short no more than the first window can lie about unread.
+ *
+ * It grows no faster than data comes in, and is given back in small steps. ssh appends each packet for us to a buffer that it
+ * enlarges, and so copies, for every packet (OpenSSH sshbuf.c, sshbuf_allocate): what comes faster than we take it costs time that
+ * grows with the square of it. A window of 16 MiB that was opened at once took 4 s for 64 MB.
  */
 export class ReceiveWindow {
   readonly #timing: WindowTiming
   #size = FIRST_WINDOW_BYTES
+  #wanted = FIRST_WINDOW_BYTES
   /** What the server may still send. */
   #left = FIRST_WINDOW_BYTES
   #spanStartMs: number
@@ -41,20 +49,23 @@ export class ReceiveWindow {
 
   /** What to give back now: 0 for as long as it would not be worth a message. */
   giveBack(): number {
-    this.#grow()
-    const bytes = this.#size - this.#left
-    if (bytes < this.#size / 4) return 0
-    this.#left = this.#size
+    this.#measure()
+    const missing = this.#size - this.#left
+    if (missing < STEP_BYTES) return 0
+    const size = Math.min(this.#size + missing, Math.max(this.#size, this.#wanted))
+    const bytes = size - this.#left
+    this.#size = size
+    this.#left = size
     return bytes
   }
 
-  #grow(): void {
-    const { nowMs, roundTripMs } = this.#timing
-    const spanMs = nowMs() - this.#spanStartMs
-    if (spanMs < Math.max(SHORTEST_SPAN_MS, roundTripMs())) return
-    const wanted = Math.ceil(2 * (this.#spanBytes / spanMs) * roundTripMs())
-    this.#size = Math.min(MOST_WINDOW_BYTES, Math.max(this.#size, wanted))
-    this.#spanStartMs = nowMs()
+  #measure(): void {
+    const nowMs = this.#timing.nowMs()
+    const roundTripMs = this.#timing.roundTripMs()
+    const spanMs = nowMs - this.#spanStartMs
+    if (spanMs < Math.max(SHORTEST_SPAN_MS, roundTripMs)) return
+    this.#wanted = Math.min(MOST_WINDOW_BYTES, Math.ceil(2 * (this.#spanBytes / spanMs) * roundTripMs))
+    this.#spanStartMs = nowMs
     this.#spanBytes = 0
   }
 }

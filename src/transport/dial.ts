@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Route } from '../contract.ts'
+import type { Route } from './contract.ts'
 
 /** A link to a server: the stream at once, so that it can be broken off, and a promise for its being open. */
 export interface Link {
