@@ -62,6 +62,8 @@ export class Attempt {
   #undo: (() => void | Promise<void>)[] = []
   #isOver = false
   #process: SshProcess | undefined
+  /** The way for the first start. */
+  #ahead: Promise<Duplex | undefined> | undefined
 
   constructor(target: Omit<ConnectTarget, 'identities'>, around: AttemptSurroundings) {
     this.#target = target
@@ -81,8 +83,13 @@ export class Attempt {
 
   /** Connects and logs in. Rejects as `Engine.connect` does, but for time and cancelling. */
   async connect(identities: readonly Identity[], signal: AbortSignal | undefined): Promise<Connection> {
+    const login = this.#loginOf(identities, signal)
+    // The network is slow, and so is reading keys: all goes on at once. An unusable key is told before an unreachable host.
+    this.#ahead = this.#way()
+    this.#ahead.catch(() => undefined)
+    login.catch(() => undefined)
     await this.#program()
-    return this.#connected(await this.#up('connect', await this.#loginOf(identities, signal)))
+    return this.#connected(await this.#up('connect', await login))
   }
 
   /** Rejects as `Engine.loginMethods` does. */
@@ -196,7 +203,8 @@ export class Attempt {
     const program = await this.#around.program()
     const place = this.#owned(await Place.make(this.#target, trust, certificates), (made) => made.remove())
     const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.list), (made) => made.close())
-    const stream = await this.#way()
+    const stream = await (this.#ahead ?? this.#way())
+    this.#ahead = undefined
     const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, certificates: place.certificates }
     const start = { program, target: this.#target, purpose, isDialled: stream !== undefined, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
     const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, place, stream })), (made) => made.end())

@@ -123,7 +123,10 @@ export class MuxConnection implements Connection {
       throw notOpened(this.#peer, request, { reason: 0, text: 'it gives no terminal' })
     }
     const answer = await this.#roundTrip.of(channel.mux.ask(name, string(argument)))
-    if (answer === 'success') return channel
+    if (answer === 'success') {
+      channel.mux.widen()
+      return channel
+    }
     if (answer === 'gone') throw channel.mux.isLost ? this.#lost(request.what === 'command') : notAnswered(this.#peer, request)
     channel.close()
     throw notStarted(this.#peer, request)

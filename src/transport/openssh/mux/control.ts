@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { FrameReader } from './frames.ts'
+import { FrameReader, type FrameTaker } from './frames.ts'
 import { Reader, string, uint32 } from './wire.ts'
 
 /** Messages of the multiplexing protocol. Source: OpenSSH PROTOCOL.mux, section 16; mux.c. */
@@ -21,34 +21,33 @@ export interface Proxy {
 
 /**
  * Makes the master at the other end of `socket` a proxy: from then on each frame is a packet of the connection protocol. What
- * comes after that goes to `onFrame`; a frame that cannot be one, to `onGarbage`.
+ * comes after that goes to `onFrame` and `onData`; a frame that cannot be one, to `onGarbage`.
  * Rejects where it is no master of version 4 (OpenSSH 7.4 and later), and when the socket ends.
  */
-export function becomeProxy(socket: Socket, on: { readonly onFrame: (frame: Buffer) => void; readonly onGarbage: (error: Error) => void }): Promise<Proxy> {
+export function becomeProxy(socket: Socket, on: FrameTaker & { readonly onGarbage: (error: Error) => void }): Promise<Proxy> {
   return new Promise((resolve, reject) => {
     let masterPid = 0
-    let isProxy = false
     const answer = (frame: Buffer): void => {
-      const reader = new Reader(frame)
-      const type = reader.uint32()
-      if (type === HELLO) return refuseVersion(reader.uint32())
-      reader.uint32()
+      const message = new Reader(frame)
+      const type = message.uint32()
+      if (type === HELLO) return refuseVersion(message.uint32())
+      message.uint32()
       if (type === ALIVE) {
-        masterPid = reader.uint32()
+        masterPid = message.uint32()
       } else if (type === PROXY_READY) {
-        isProxy = true
+        reader.readsPackets = true
         resolve({ masterPid })
       } else {
         throw new Error(`the master refuses to pass packets on (${type.toString(16)})`)
       }
     }
-    const reader = new FrameReader((frame) => (isProxy ? on.onFrame(frame) : answer(frame)))
+    const reader = new FrameReader({ onFrame: (frame) => (reader.readsPackets ? on.onFrame(frame) : answer(frame)), onData: on.onData })
     socket.on('data', (chunk: Buffer) => {
       try {
         reader.push(chunk)
       } catch (error) {
         const cause = error instanceof Error ? error : new Error(String(error))
-        if (isProxy) on.onGarbage(cause)
+        if (reader.readsPackets) on.onGarbage(cause)
         else socket.destroy(cause)
       }
     })

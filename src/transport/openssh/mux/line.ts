@@ -45,6 +45,7 @@ export class Line {
     try {
       const { masterPid } = await becomeProxy(socket, {
         onFrame: (frame) => { if (line) line.#receive(frame) },
+        onData: ({ channel, kind }, part) => { if (line) line.#channels.get(channel)?.take(kind, part) },
         onGarbage: ({ message }) => { if (line) line.#violated(`ssh passes on ${message}`) },
       })
       line = new Line(socket, { masterPid, timing })

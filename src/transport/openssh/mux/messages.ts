@@ -23,12 +23,36 @@ export type ChannelMessage =
   | { readonly kind: 'confirmed'; readonly remoteId: number; readonly window: number; readonly maxPacket: number }
   | { readonly kind: 'refused'; readonly reason: number; readonly text: string }
   | { readonly kind: 'adjust'; readonly bytes: number }
-  | { readonly kind: 'stdout' | 'stderr' | 'discard'; readonly data: Buffer }
   | { readonly kind: 'eof' | 'close' | 'success' | 'failure' }
   | { readonly kind: 'request'; readonly name: string; readonly wantsReply: boolean; readonly rest: Reader }
 
+/** Where data of a channel goes. */
+export type DataKind = 'stdout' | 'stderr' | 'discard'
+
+/** What comes before the data in a frame. */
+export interface DataHead {
+  readonly channel: number
+  readonly kind: DataKind
+  readonly headBytes: number
+  readonly dataBytes: number
+}
+
+const DATA_HEAD_BYTES = 10
+const EXTENDED_HEAD_BYTES = 14
+
+/** The head of a frame with data, from the beginning of one; undefined for other frames, and where not all of the head is there. */
+export function dataHead(bytes: Buffer): DataHead | undefined {
+  const type = bytes[1]
+  if (type === MESSAGE.data && bytes.length >= DATA_HEAD_BYTES) {
+    return { channel: bytes.readUInt32BE(2), kind: 'stdout', headBytes: DATA_HEAD_BYTES, dataBytes: bytes.readUInt32BE(6) }
+  }
+  if (type !== MESSAGE.extendedData || bytes.length < EXTENDED_HEAD_BYTES) return undefined
+  const kind = bytes.readUInt32BE(6) === STDERR ? 'stderr' : 'discard'
+  return { channel: bytes.readUInt32BE(2), kind, headBytes: EXTENDED_HEAD_BYTES, dataBytes: bytes.readUInt32BE(10) }
+}
+
 /**
- * The channel that a frame is for, by our number, and what it says; undefined for what is not about a channel.
+ * The channel that a frame is for, by our number, and what it says; undefined for what is not about a channel, and for data.
  * A frame is a packet without its padding, behind one byte for its length. Throws `TruncatedError` for one that ends too early.
  * Source: OpenSSH channels.c, channel_proxy_upstream.
  */
@@ -36,7 +60,7 @@ export function readMessage(frame: Buffer): { readonly channel: number; readonly
   const reader = new Reader(frame)
   reader.byte()
   const type = reader.byte()
-  if (type < MESSAGE.openConfirmation || type > MESSAGE.failure) return undefined
+  if (type < MESSAGE.openConfirmation || type > MESSAGE.failure || type === MESSAGE.data || type === MESSAGE.extendedData) return undefined
   return { channel: reader.uint32(), message: read(type, reader) }
 }
 
@@ -48,10 +72,6 @@ function read(type: number, reader: Reader): ChannelMessage {
       return { kind: 'refused', reason: reader.uint32(), text: reader.text() }
     case MESSAGE.windowAdjust:
       return { kind: 'adjust', bytes: reader.uint32() }
-    case MESSAGE.data:
-      return { kind: 'stdout', data: reader.string() }
-    case MESSAGE.extendedData:
-      return { kind: reader.uint32() === STDERR ? 'stderr' : 'discard', data: reader.string() }
     case MESSAGE.request:
       return { kind: 'request', name: reader.text(), wantsReply: reader.byte() !== 0, rest: reader }
     case MESSAGE.eof:

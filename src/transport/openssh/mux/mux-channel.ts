@@ -1,6 +1,6 @@
 import type { Sink } from '../../sink.ts'
 import { FIRST_WINDOW_BYTES, ReceiveWindow, type WindowTiming } from './window.ts'
-import { frame, frameHead, MESSAGE, requestFrame, type ChannelMessage } from './messages.ts'
+import { frame, frameHead, MESSAGE, requestFrame, type ChannelMessage, type DataKind } from './messages.ts'
 import { string, uint32, type Reader } from './wire.ts'
 
 /** The largest packet that we take. Source: OpenSSH channels.h, CHAN_SES_PACKET_DEFAULT. */
@@ -104,6 +104,11 @@ export class MuxChannel {
     this.#send(MESSAGE.eof)
   }
 
+  /** It is known how long the way is: what may come first can be as much as that takes. */
+  widen(): void {
+    this.#giveBack()
+  }
+
   /** A sink has room again. */
   release(sink: Sink): void {
     if (this.#full.delete(sink)) this.#giveBack()
@@ -135,10 +140,6 @@ export class MuxChannel {
       case 'adjust':
         this.#remoteWindow = Math.min(this.#remoteWindow + message.bytes, 0xffffffff)
         return this.#pump()
-      case 'stdout':
-      case 'stderr':
-      case 'discard':
-        return this.#take(message.kind, message.data)
       case 'success':
       case 'failure':
         return this.#answers.shift()?.(message.kind)
@@ -159,7 +160,8 @@ export class MuxChannel {
     this.#onOpening({ kind: 'opened' })
   }
 
-  #take(kind: 'stdout' | 'stderr' | 'discard', data: Buffer): void {
+  /** Takes data, as much as is there. */
+  take(kind: DataKind, data: Buffer): void {
     if (!this.#window.take(data.length)) return this.#home.onViolation('sends more than the channel window allows')
     const sink = kind === 'discard' || this.#isEnded ? undefined : this.#ends[kind]
     if (sink && data.length > 0 && !sink.take(data)) this.#full.add(sink)

@@ -1,8 +1,12 @@
 /** The window that a channel begins with, in bytes; what a server may send before it hears of us again. */
-export const FIRST_WINDOW_BYTES = 2 * 1024 * 1024
+export const FIRST_WINDOW_BYTES = 1024 * 1024
+
+/** What it is made at once where the way is long. */
+const LONG_WAY_BYTES = 4 * 1024 * 1024
+const LONG_WAY_MS = 5
 
 /** The largest that it grows to. */
-export const MOST_WINDOW_BYTES = 16 * 1024 * 1024
+export const MOST_WINDOW_BYTES = 8 * 1024 * 1024
 
 /** The shortest time over which bandwidth is measured. */
 const SHORTEST_SPAN_MS = 20
@@ -47,12 +51,13 @@ export class ReceiveWindow {
     return this.#left >= 0
   }
 
-  /** What to give back now: 0 for as long as it would not be worth a message. */
+  /** What to give now: 0 for as long as it would not be worth a message. */
   giveBack(): number {
     this.#measure()
+    const least = this.#timing.roundTripMs() < LONG_WAY_MS ? FIRST_WINDOW_BYTES : LONG_WAY_BYTES
     const missing = this.#size - this.#left
-    if (missing < STEP_BYTES) return 0
-    const size = Math.min(this.#size + missing, Math.max(this.#size, this.#wanted))
+    if (missing < STEP_BYTES && this.#size >= least) return 0
+    const size = Math.max(this.#size, least, Math.min(this.#size + missing, this.#wanted))
     const bytes = size - this.#left
     this.#size = size
     this.#left = size
