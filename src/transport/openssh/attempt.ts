@@ -30,7 +30,7 @@ export interface AttemptSurroundings {
 
 /** What there is to log in with. Undefined keys: ssh has its own ways. */
 interface Login {
-  readonly keys: OfferedKeys | undefined
+  readonly keys: Promise<OfferedKeys> | undefined
   readonly certificates: readonly UserCertificate[]
 }
 
@@ -50,6 +50,7 @@ interface Ended {
   readonly wish: Wish
   readonly process: SshProcess
   readonly place: Place
+  readonly offered: OfferedKeys | undefined
   /** 0: it is logged in and in the background. */
   readonly status: number | null
 }
@@ -83,13 +84,18 @@ export class Attempt {
 
   /** Connects and logs in. Rejects as `Engine.connect` does, but for time and cancelling. */
   async connect(identities: readonly Identity[], signal: AbortSignal | undefined): Promise<Connection> {
+    // The network is slow, and so is reading keys: all goes on at once.
     const login = this.#loginOf(identities, signal)
-    // The network is slow, and so is reading keys: all goes on at once. An unusable key is told before an unreachable host.
     this.#ahead = this.#way()
     this.#ahead.catch(() => undefined)
-    login.catch(() => undefined)
-    await this.#program()
-    return this.#connected(await this.#up('connect', await login))
+    try {
+      await this.#program()
+      return await this.#connected(await this.#up('connect', login))
+    } catch (error) {
+      // An unusable key is told before an unreachable host.
+      await login.keys
+      throw error
+    }
   }
 
   /** Rejects as `Engine.loginMethods` does. */
@@ -130,11 +136,13 @@ export class Attempt {
     throw peerError('HANDSHAKE_FAILED', this.#target, message, { hint: 'Nothing was sent. OpenSSH 9.0 or later has one.' })
   }
 
-  async #loginOf(identities: readonly Identity[], signal: AbortSignal | undefined): Promise<Login> {
+  #loginOf(identities: readonly Identity[], signal: AbortSignal | undefined): Login {
     const certificates = identities.flatMap((identity) => (identity.kind === 'password' || !identity.certificate ? [] : [identity.certificate]))
     const isLeftToSsh = identities.length === 0 && this.#target.sshConfig !== undefined
     const { vmId } = this.#target
-    return { certificates, keys: isLeftToSsh ? undefined : await collectKeys({ vmId, identities }, signal) }
+    const keys = isLeftToSsh ? undefined : collectKeys({ vmId, identities }, signal)
+    keys?.catch(() => undefined)
+    return { certificates, keys }
   }
 
   /** Starts ssh with what is trusted; where that is not what the host shows, the judge hears what it is. */
@@ -202,7 +210,7 @@ export class Attempt {
     const { login: { keys, certificates }, trust, purpose } = wish
     const program = await this.#around.program()
     const place = this.#owned(await Place.make(this.#target, trust, certificates), (made) => made.remove())
-    const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.list), (made) => made.close())
+    const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.then(({ list }) => list)), (made) => made.close())
     const stream = await (this.#ahead ?? this.#way())
     this.#ahead = undefined
     const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, certificates: place.certificates }
@@ -210,9 +218,11 @@ export class Attempt {
     const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, place, stream })), (made) => made.end())
     this.#process = process
     if (purpose === 'learn') void process.transcript.until(() => process.transcript.messages.some((line) => LEARNT.test(line)), MOST_LEARNING_MS).then(() => process.end())
-    const status = await process.left
+    // Keys that cannot be used end it at once.
+    const status = await Promise.race([process.left, ...(keys ? [keys.then(() => process.left)] : [])])
+    const offered = await keys
     await agent?.close()
-    return { wish, process, place, status }
+    return { wish, process, place, offered, status }
   }
 
   /** We dial wherever we can: ssh does not switch Nagle's algorithm off before it has logged in, which costs two waits of 40 ms. */
@@ -254,11 +264,11 @@ export class Attempt {
     return { engine: 'openssh', engineReason, hostKey, ...negotiated, postQuantum, serverVersion: `SSH-2.0-${serverSoftware}` }
   }
 
-  #failure({ process: { transcript }, wish: { login } }: Ended): RemexError {
+  #failure({ process: { transcript }, wish: { login }, offered }: Ended): RemexError {
     const { login: name, requirePostQuantum, sshConfig } = this.#target
     const certificates = login.certificates.map(({ label, type }) => `${printable(label)} (${type})`)
-    const tried = [...certificates, ...(login.keys?.list.map(({ label }) => label) ?? []), ...(sshConfig ? ['what ssh_config gives'] : [])]
-    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, tried, notes: login.keys?.notes ?? [] })
+    const tried = [...certificates, ...(offered?.list.map(({ label }) => label) ?? []), ...(sshConfig ? ['what ssh_config gives'] : [])]
+    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, tried, notes: offered?.notes ?? [] })
   }
 }
 

@@ -22,12 +22,15 @@ const MOST_CONNECTIONS = 16
 /** Requests that came on a connection before earlier ones were answered. ssh waits for each answer. */
 const MOST_WAITING = 16
 
+/** Keys that are there, or are still read: who asks for them waits. Where they cannot be read, there are none. */
+export type OfferedKeysSoon = readonly OfferedKey[] | Promise<readonly OfferedKey[]>
+
 /**
  * Serves these keys at `socketPath`, which must not be there yet, in a directory that is the user's alone. It lists them in their
  * order and signs with them; every other request, and a signature by SHA-1, is refused. Private keys do not leave this process.
  * Rejects with the system's error where the socket cannot be made. Source: draft-ietf-sshm-ssh-agent.
  */
-export async function serveKeys(socketPath: string, keys: readonly OfferedKey[]): Promise<KeyAgent> {
+export async function serveKeys(socketPath: string, keys: OfferedKeysSoon): Promise<KeyAgent> {
   const signed = new Set<OfferedKey>()
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -89,13 +92,13 @@ const FAILURE = encodeMessage(AgentMessage.FAILURE)
 
 /** One connection of ssh, with the connections to other agents that it needs. */
 class Conversation {
-  readonly #keys: readonly OfferedKey[]
+  readonly #keys: OfferedKeysSoon
   readonly #signed: Set<OfferedKey>
   /** By socket path. Each conversation has its own, because an agent remembers for a connection to which host it was bound. */
   readonly #agents = new Map<string, AgentClient>()
   #isOver = false
 
-  constructor(keys: readonly OfferedKey[], signed: Set<OfferedKey>) {
+  constructor(keys: OfferedKeysSoon, signed: Set<OfferedKey>) {
     this.#keys = keys
     this.#signed = signed
   }
@@ -119,7 +122,7 @@ class Conversation {
     if (this.#isOver) return undefined
     switch (message[0]) {
       case AgentMessage.REQUEST_IDENTITIES:
-        return encodeIdentities(this.#keys.map(({ blob, label }) => ({ blob, comment: label })))
+        return encodeIdentities((await this.#keys).map(({ blob, label }) => ({ blob, comment: label })))
       case AgentMessage.SIGN_REQUEST:
         return this.#sign(message)
       case AgentMessage.EXTENSION:
@@ -131,7 +134,7 @@ class Conversation {
 
   async #sign(message: Buffer): Promise<Buffer | undefined> {
     const request = readSignRequest(message)
-    const key = request && this.#keys.find(({ blob }) => blob.equals(request.blob))
+    const key = request && (await this.#keys).find(({ blob }) => blob.equals(request.blob))
     if (!request || !key || isSha1(key.type, request.flags)) return undefined
     const answer = key.signer.kind === 'agent' ? await this.#agentAt(key.signer.socketPath).ask(message) : await signedBy(key.signer.privateKey, { ...request, type: key.type })
     if (answer?.[0] !== AgentMessage.SIGN_RESPONSE) return undefined
@@ -141,7 +144,7 @@ class Conversation {
 
   /** Passed on as it is: the server's signature in it is over the very session, and each agent judges it for itself. */
   async #bind(message: Buffer): Promise<Buffer> {
-    const paths = new Set(this.#keys.flatMap(({ signer }) => (signer.kind === 'agent' ? [signer.socketPath] : [])))
+    const paths = new Set((await this.#keys).flatMap(({ signer }) => (signer.kind === 'agent' ? [signer.socketPath] : [])))
     const answers = await Promise.all([...paths].map((path) => this.#agentAt(path).ask(message)))
     const isBound = answers.every((answer) => answer[0] === AgentMessage.SUCCESS)
     return encodeMessage(isBound ? AgentMessage.SUCCESS : AgentMessage.EXTENSION_FAILURE)

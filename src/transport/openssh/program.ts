@@ -53,8 +53,8 @@ function programOf(answers: string): SshProgram {
 
 /** RSA is listed by the type of its key, not by what signs with it. */
 function isUnlisted(algorithm: string, known: ReadonlySet<string>): boolean {
-  const [, certificate] = /^rsa-sha2-(?:256|512)(-cert-v01@openssh\.com)?$/.exec(algorithm) ?? [undefined, 'none']
-  return certificate !== 'none' && known.has(`ssh-rsa${certificate ?? ''}`)
+  const found = /^rsa-sha2-(?:256|512)(-cert-v01@openssh\.com)?$/.exec(algorithm)
+  return found !== null && known.has(`ssh-rsa${found[1] ?? ''}`)
 }
 
 const HINT = 'Install it (Debian: apt install openssh-client), or set engine: ssh2 for hosts that do not need it.'
