@@ -21,6 +21,8 @@ export interface LoginRefusal {
 export const REFUSAL_HINTS = {
   tooMany: 'Too many keys were offered: set identity_file, or raise MaxAuthTries on the server.',
   partial: 'The server wants another proof besides the one that it accepted, and Remex gives one.',
+  password: 'The password was refused. Check ssh_user and the password; repeated failures may get this machine banned (fail2ban).',
+  noPasswords: 'The server accepts no passwords for this login: put the key there in another way, or allow PasswordAuthentication for the time being.',
   noKeys: 'The server accepts no keys for this login: see PubkeyAuthentication in its sshd_config.',
 } as const
 

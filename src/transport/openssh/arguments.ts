@@ -24,6 +24,8 @@ export interface Start {
   readonly purpose: Purpose
   /** Whether it is given a connection; else it finds one by its settings. */
   readonly isDialled: boolean
+  /** Whether ssh may ask for a password, once. */
+  readonly hasPassword: boolean
   readonly names: PlaceNames
   /** Types of host keys to ask for first. */
   readonly knownTypes: readonly string[]
@@ -50,9 +52,9 @@ export function sshArguments(start: Start): string[] {
 type Options = Readonly<Record<string, string | number | undefined>>
 
 /** Who is trusted, and that nothing is asked or done besides. */
-function strict({ program, target, purpose, names }: Start): Options {
+function strict({ program, target, purpose, hasPassword, names }: Start): Options {
   return {
-    BatchMode: 'yes',
+    BatchMode: hasPassword ? 'no' : 'yes',
     StrictHostKeyChecking: purpose === 'learn' ? 'no' : 'yes',
     UserKnownHostsFile: names.knownHosts,
     GlobalKnownHostsFile: '/dev/null',
@@ -76,15 +78,16 @@ function strict({ program, target, purpose, names }: Start): Options {
 }
 
 /** How it gets there and in. */
-function ways({ target: { sshConfig }, purpose, isDialled, names: { agent } }: Start): Options {
+function ways({ target: { sshConfig }, purpose, isDialled, hasPassword, names: { agent } }: Start): Options {
   const isConnecting = purpose === 'connect'
   return {
     // Its standard input and output are the connection.
     ProxyCommand: isDialled ? '-' : undefined,
-    PreferredAuthentications: isConnecting ? `${sshConfig ? 'gssapi-with-mic,hostbased,' : ''}publickey` : 'none',
+    PreferredAuthentications: isConnecting ? `${sshConfig ? 'gssapi-with-mic,hostbased,' : ''}publickey${hasPassword ? ',password,keyboard-interactive' : ''}` : 'none',
     PubkeyAuthentication: isConnecting ? 'yes' : 'no',
-    PasswordAuthentication: 'no',
-    ChallengeResponseAuthentication: 'no',
+    PasswordAuthentication: hasPassword ? 'yes' : 'no',
+    ChallengeResponseAuthentication: hasPassword ? 'yes' : 'no',
+    NumberOfPasswordPrompts: 1,
     IdentityAgent: isConnecting ? agent : 'none',
     IdentityFile: sshConfig ? undefined : 'none',
     IdentitiesOnly: agent === undefined ? undefined : 'no',

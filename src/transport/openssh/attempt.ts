@@ -3,6 +3,7 @@ import { RemexError } from '../../core/errors.ts'
 import { fingerprint, type HostKey } from '../../core/host-key.ts'
 import type { Identity, UserCertificate } from '../../core/identity.ts'
 import { printable } from '../../core/printable.ts'
+import type { Secret } from '../../core/secret.ts'
 import type { Turnstile } from '../../core/turnstile.ts'
 import { hostKeyOrder, isPostQuantum, keyTypeOf, POST_QUANTUM_KEX, weakness } from '../algorithms.ts'
 import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '../contract.ts'
@@ -16,6 +17,7 @@ import { invalidCertificate } from './host-certificate.ts'
 import { serveKeys } from './key-agent.ts'
 import { Master } from './master.ts'
 import { collectKeys, type OfferedKeys } from './offered-keys.ts'
+import { awaitQuestion } from './password.ts'
 import { Place, type Trust } from './place.ts'
 import type { SshProgram } from './program.ts'
 import { SshProcess } from './ssh-process.ts'
@@ -32,9 +34,10 @@ export interface AttemptSurroundings {
 interface Login {
   readonly keys: Promise<OfferedKeys> | undefined
   readonly certificates: readonly UserCertificate[]
+  readonly password: Secret | undefined
 }
 
-const NOBODY: Login = { keys: undefined, certificates: [] }
+const NOBODY: Login = { keys: undefined, certificates: [], password: undefined }
 
 /** What one start of ssh is made with. */
 interface Wish {
@@ -142,7 +145,7 @@ export class Attempt {
     const { vmId } = this.#target
     const keys = isLeftToSsh ? undefined : collectKeys({ vmId, identities }, signal)
     keys?.catch(() => undefined)
-    return { certificates, keys }
+    return { certificates, keys, password: identities.find((identity) => identity.kind === 'password')?.secret }
   }
 
   /** Starts ssh with what is trusted; where that is not what the host shows, the judge hears what it is. */
@@ -207,21 +210,23 @@ export class Attempt {
 
   async #run(wish: Wish): Promise<Ended> {
     const { env, turnstile } = this.#around
-    const { login: { keys, certificates }, trust, purpose } = wish
+    const { login: { keys, certificates, password }, trust, purpose } = wish
     const program = await this.#around.program()
     const place = this.#owned(await Place.make(this.#target, trust, certificates), (made) => made.remove())
     const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.then(({ list }) => list)), (made) => made.close())
+    const asking = password && this.#owned(await awaitQuestion(place.path(place.askpass), password), (made) => made.close())
     const stream = await (this.#ahead ?? this.#way())
     this.#ahead = undefined
     const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, certificates: place.certificates }
-    const start = { program, target: this.#target, purpose, isDialled: stream !== undefined, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
-    const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, place, stream })), (made) => made.end())
+    const start = { program, target: this.#target, purpose, hasPassword: password !== undefined, isDialled: stream !== undefined, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
+    const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, asking: asking?.env, place, stream })), (made) => made.end())
     this.#process = process
     if (purpose === 'learn') void process.transcript.until(() => process.transcript.messages.some((line) => LEARNT.test(line)), MOST_LEARNING_MS).then(() => process.end())
     // Keys that cannot be used end it at once.
     const status = await Promise.race([process.left, ...(keys ? [keys.then(() => process.left)] : [])])
     const offered = await keys
     await agent?.close()
+    await asking?.close()
     return { wish, process, place, offered, status }
   }
 
@@ -267,8 +272,8 @@ export class Attempt {
   #failure({ process: { transcript }, wish: { login }, offered }: Ended): RemexError {
     const { login: name, requirePostQuantum, sshConfig } = this.#target
     const certificates = login.certificates.map(({ label, type }) => `${printable(label)} (${type})`)
-    const tried = [...certificates, ...(offered?.list.map(({ label }) => label) ?? []), ...(sshConfig ? ['what ssh_config gives'] : [])]
-    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, tried, notes: offered?.notes ?? [] })
+    const tried = [...certificates, ...(offered?.list.map(({ label }) => label) ?? []), ...(login.password ? ['password'] : []), ...(sshConfig ? ['what ssh_config gives'] : [])]
+    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, hasPassword: login.password !== undefined, tried, notes: offered?.notes ?? [] })
   }
 }
 

@@ -2,8 +2,8 @@ import { remexError } from '../../core/errors.ts'
 import { Turnstile } from '../../core/turnstile.ts'
 import type { Connection, ConnectTarget, Engine } from '../contract.ts'
 import { within } from '../bounds.ts'
-import { Attempt } from './attempt.ts'
-import { askProgram, type SshProgram } from './program.ts'
+import type { Attempt } from './attempt.ts'
+import type { SshProgram } from './program.ts'
 
 /**
  * The engine that lets this machine's `ssh` connect: it has key exchange, certificates, security keys and settings that no library
@@ -13,18 +13,20 @@ export function opensshEngine(env: Pick<NodeJS.ProcessEnv, string>): Engine {
   const turnstile = new Turnstile()
   let asked: Promise<SshProgram> | undefined
   const program = (): Promise<SshProgram> => {
-    asked ??= askProgram(env)
+    asked ??= import('./program.ts').then(({ askProgram }) => askProgram(env))
     // Whoever installs it while we run is to be heard.
     asked.catch(() => { asked = undefined })
     return asked
   }
-  const attempt = <T>(target: Omit<ConnectTarget, 'identities'>, signal: AbortSignal | undefined, work: (attempt: Attempt) => Promise<T>): Promise<T> => {
+  const attempt = async <T>(target: Omit<ConnectTarget, 'identities'>, signal: AbortSignal | undefined, work: (attempt: Attempt) => Promise<T>): Promise<T> => {
+    const { Attempt } = await import('./attempt.ts')
     const made = new Attempt(target, { env, turnstile, program })
-    const bounds = { timeoutMs: target.connectTimeoutMs, signal: signal ?? undefined }
-    return within(bounds, () => made.stage, () => work(made)).catch(async (error: unknown) => {
+    try {
+      return await within({ timeoutMs: target.connectTimeoutMs, signal }, () => made.stage, () => work(made))
+    } catch (error) {
       await made.abandon()
       throw error
-    })
+    }
   }
   return {
     name: 'openssh',

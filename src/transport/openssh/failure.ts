@@ -17,6 +17,8 @@ export interface FailedStart {
   readonly login: string
   readonly transcript: Transcript
   readonly requirePostQuantum: boolean
+  /** Whether a password was there to be asked for. */
+  readonly hasPassword: boolean
   /** Names of what was there to log in with. */
   readonly tried: readonly string[]
   readonly notes: readonly string[]
@@ -119,9 +121,14 @@ function disconnected(failed: FailedStart, [, reason, text = '']: RegExpExecArra
 }
 
 function refused(failed: FailedStart): RemexError {
-  const isPartial = failed.transcript.lines.some((line) => /^(?:debug1: )?Authenticated .*with partial success/.test(line))
-  const hint = isPartial ? REFUSAL_HINTS.partial : acceptedMethods(failed.transcript)?.includes('publickey') === false ? REFUSAL_HINTS.noKeys : undefined
-  return refusal(failed, { hint })
+  return refusal(failed, { hint: refusalHint(failed) })
+}
+
+function refusalHint({ transcript, hasPassword }: FailedStart): string | undefined {
+  const accepted = acceptedMethods(transcript)
+  if (transcript.lines.some((line) => /^(?:debug1: )?Authenticated .*with partial success/.test(line))) return REFUSAL_HINTS.partial
+  if (hasPassword) return accepted?.some((name) => name === 'password' || name === 'keyboard-interactive') === true ? REFUSAL_HINTS.password : REFUSAL_HINTS.noPasswords
+  return accepted?.includes('publickey') === false ? REFUSAL_HINTS.noKeys : undefined
 }
 
 function refusal({ peer, login, transcript, tried, notes }: FailedStart, more: { readonly said?: string; readonly hint: string | undefined }): RemexError {

@@ -29,6 +29,7 @@ export class Place {
   readonly control = 'c'
   readonly agent = 'a'
   readonly link = 'l'
+  readonly askpass = 'p'
   /** Names of the files with certificates. */
   readonly certificates: readonly string[]
 

@@ -9,6 +9,8 @@ import { Transcript } from './transcript.ts'
 /** What is around a start of `ssh`. */
 export interface Around {
   readonly env: Pick<NodeJS.ProcessEnv, string>
+  /** More of it, for a password to be asked. */
+  readonly asking: Readonly<Record<string, string>> | undefined
   readonly place: Place
   /** The way to the host, open and not read yet; undefined: ssh finds one by its settings. */
   readonly stream: Duplex | undefined
@@ -44,12 +46,12 @@ export class SshProcess {
   }
 
   /** Starts it. Nothing of our environment reaches it but what it needs, unless its own settings count. */
-  static async start(start: Start, { env, place, stream }: Around): Promise<SshProcess> {
+  static async start(start: Start, { env, asking, place, stream }: Around): Promise<SshProcess> {
     const link = stream instanceof Socket ? stream : stream && (await linkTo(stream, place.path(place.link)))
     const way = link ?? 'ignore'
     const child = spawn('ssh', sshArguments(start), {
       cwd: place.directory,
-      env: start.target.sshConfig ? { ...env, LC_ALL: 'C' } : { PATH: env['PATH'], HOME: env['HOME'], LC_ALL: 'C' },
+      env: start.target.sshConfig ? { ...env, ...asking, LC_ALL: 'C' } : { PATH: env['PATH'], HOME: env['HOME'], ...asking, LC_ALL: 'C' },
       stdio: [way, way, 'pipe'],
       // A group of its own: Ctrl-C is for us, and what ssh starts can be ended with it.
       detached: true,

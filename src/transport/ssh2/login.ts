@@ -88,8 +88,8 @@ export class Login {
   #hint(error: unknown): string | undefined {
     if (isTooManyAttempts(error)) return REFUSAL_HINTS.tooMany
     if (this.#partial) return REFUSAL_HINTS.partial
-    if (this.#tried.some(({ proof }) => proof !== 'publickey')) return 'The password was refused. Check ssh_user and the password; repeated failures may get this machine banned (fail2ban).'
-    if (this.#offers.list.some(({ proof }) => proof !== 'publickey')) return 'The server accepts no passwords for this login: put the key there in another way, or allow PasswordAuthentication for the time being.'
+    if (this.#tried.some(({ proof }) => proof !== 'publickey')) return REFUSAL_HINTS.password
+    if (this.#offers.list.some(({ proof }) => proof !== 'publickey')) return REFUSAL_HINTS.noPasswords
     if (this.#accepted?.includes('publickey') !== false) return undefined
     return REFUSAL_HINTS.noKeys
   }
