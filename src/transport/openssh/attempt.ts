@@ -150,17 +150,19 @@ export class Attempt {
 
   /** Starts ssh with what is trusted; where that is not what the host shows, the judge hears what it is. */
   async #up(purpose: Purpose, login: Login): Promise<Ended> {
-    const { certAuthorities: authorities, revokedHostKeys: revoked } = this.#target
+    const { certAuthorities: authorities, revokedHostKeys: revoked, wantsHostKeys } = this.#target
     const known = this.#target.knownHostKeys.filter((key) => this.#isTrusted(key))
     const isUseless = known.length === 0 && authorities.length === 0
     if (!isUseless) {
-      const ended = await this.#run({ purpose, login, trust: { keys: known, authorities, revoked } })
+      // ssh asks for no further keys where its file has more than the names of the host.
+      const isPlain = wantsHostKeys === true && known.length > 0
+      const ended = await this.#run({ purpose, login, trust: isPlain ? { keys: known, authorities: [], revoked: [] } : { keys: known, authorities, revoked } })
       if (ended.status === 0) return ended
       if (!isUntrusted(ended.process.transcript)) throw this.#failure(ended)
       this.#refuseInvalidCertificate(ended)
     }
     const learnt = await this.#judged([])
-    const ended = await this.#run({ purpose, login, trust: { keys: [learnt], authorities: [], revoked } })
+    const ended = await this.#run({ purpose, login, trust: { keys: [learnt], authorities: [], revoked: [] } })
     if (ended.status === 0) return ended
     throw this.#failure(ended)
   }

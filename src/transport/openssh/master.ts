@@ -17,8 +17,10 @@ const LAST_WORDS_MS = 250
 /** How long the server may take to prove its keys after it announced them. */
 const PROOF_MS = 5000
 
-/** ssh has asked for proof and written down what was proved, or sees nothing to ask for. Source: OpenSSH clientloop.c. */
-const PROVED = /^(?:debug1: (?:client_input_hostkeys: (?:no new|server sent no)|Learned new hostkey|Deprecating obsolete hostkey)|Learned new hostkey|Server failed to confirm)/
+/** ssh says that it changes its file of host keys, or that there is nothing to change. Source: OpenSSH clientloop.c. */
+const CHANGES = /^(?:debug1: )?(?:Learned new hostkey|Deprecating obsolete hostkey)/
+const CHANGES_NOTHING = /^debug1: client_input_hostkeys: no new or deprecated keys/
+const GIVES_UP = /^(?:debug1: client_input_hostkeys: |Server failed to confirm)/
 
 /** An `ssh` in the background that is logged in, and what is left of its start. */
 export class Master implements ConnectedMaster {
@@ -53,14 +55,16 @@ export class Master implements ConnectedMaster {
     if (this.#line?.isOpen === true) kill(this.#line.masterPid, 'SIGTERM')
     this.#line?.close()
     this.#process.end()
-    void this.#place.remove()
+    this.#place.removeNow()
   }
 
   async provenHostKeys(): Promise<readonly HostKey[]> {
     const { transcript } = this.#process
-    const isProved = (): boolean => transcript.lines.some((line) => PROVED.test(line))
-    await transcript.until(isProved, PROOF_MS)
-    if (!isProved()) return []
+    const has = (text: RegExp): boolean => transcript.lines.some((line) => text.test(line) && !/: searching /.test(line))
+    await transcript.until(() => has(CHANGES) || has(GIVES_UP), PROOF_MS)
+    // It says so before it does it.
+    const isProved = has(CHANGES) ? await this.#place.isChanged(PROOF_MS) : has(CHANGES_NOTHING)
+    if (!isProved) return []
     const keys = await this.#place.keys()
     return keys.filter(({ blob }) => weakness(blob) === undefined)
   }

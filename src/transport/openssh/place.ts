@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { remexError } from '../../core/errors.ts'
 import { formatHostKey, parseHostKey, type HostKey } from '../../core/host-key.ts'
 import type { UserCertificate } from '../../core/identity.ts'
@@ -10,6 +12,9 @@ import type { Route } from '../contract.ts'
 
 /** The longest path of a socket everywhere, with its closing zero. Source: unix(7), and 104 of the BSDs. */
 const MOST_PATH_BYTES = 104
+
+/** ssh renames its file a moment after it has said so. */
+const LOOK_AGAIN_MS = 10
 
 /** What may vouch for a host, for one start of `ssh`. */
 export interface Trust {
@@ -32,6 +37,7 @@ export class Place {
   readonly askpass = 'p'
   /** Names of the files with certificates. */
   readonly certificates: readonly string[]
+  #inode = 0
 
   private constructor(directory: string, certificates: readonly string[]) {
     this.directory = directory
@@ -44,6 +50,7 @@ export class Place {
     const place = new Place(await mkdtemp(join(temporaryDirectory(), 'remex-')), certificates.map((_certificate, index) => `u${index}`))
     try {
       await place.#write(place.knownHosts, trustLines(route, trust))
+      place.#inode = (await stat(place.path(place.knownHosts))).ino
       await Promise.all(certificates.map(({ type, blob }, index) => place.#write(`u${index}`, `${type} ${blob.toString('base64')}\n`)))
       return place
     } catch (error) {
@@ -66,9 +73,26 @@ export class Place {
     })
   }
 
+  /** Whether ssh puts another file of host keys in the place of ours, which is waited for. */
+  async isChanged(timeoutMs: number): Promise<boolean> {
+    const path = this.path(this.knownHosts)
+    const untilMs = performance.now() + timeoutMs
+    for (;;) {
+      const { ino } = await stat(path)
+      if (ino !== this.#inode) return true
+      if (performance.now() >= untilMs) return false
+      await setTimeout(LOOK_AGAIN_MS)
+    }
+  }
+
   /** Safe to repeat. */
   async remove(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true })
+  }
+
+  /** As {@link Place.remove}, for who does not wait. */
+  removeNow(): void {
+    rmSync(this.directory, { recursive: true, force: true })
   }
 
   async #write(name: string, text: string): Promise<void> {

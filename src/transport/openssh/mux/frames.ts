@@ -46,9 +46,9 @@ export class FrameReader {
   #take(bytes: Buffer): number {
     const length = bytes.readUInt32BE(0)
     if (length === 0 || length > MAX_FRAME_BYTES) throw new Error(`a frame of ${length} bytes`)
-    const head = this.readsPackets ? dataHead(bytes.subarray(LENGTH_BYTES)) : undefined
+    const end = LENGTH_BYTES + length
+    const head = this.readsPackets ? dataHead(bytes.subarray(LENGTH_BYTES, end)) : undefined
     if (!head) {
-      const end = LENGTH_BYTES + length
       if (bytes.length < end) return 0
       this.#taker.onFrame(bytes.subarray(LENGTH_BYTES, end))
       return end

@@ -1,4 +1,4 @@
-import { Reader, string, uint32 } from './wire.ts'
+import { Reader, string, TruncatedError, uint32 } from './wire.ts'
 
 /** Messages of the connection protocol. Source: RFC 4254 section 9. */
 export const MESSAGE = {
@@ -60,7 +60,9 @@ export function readMessage(frame: Buffer): { readonly channel: number; readonly
   const reader = new Reader(frame)
   reader.byte()
   const type = reader.byte()
-  if (type < MESSAGE.openConfirmation || type > MESSAGE.failure || type === MESSAGE.data || type === MESSAGE.extendedData) return undefined
+  const isData = type === MESSAGE.data || type === MESSAGE.extendedData
+  if (isData && !dataHead(frame)) throw new TruncatedError('a message ends too early')
+  if (isData || type < MESSAGE.openConfirmation || type > MESSAGE.failure) return undefined
   return { channel: reader.uint32(), message: read(type, reader) }
 }
 
