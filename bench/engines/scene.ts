@@ -59,6 +59,7 @@ function targetOf({ address, port, login, privateKey, hostKeys }: OpensshServer)
     verifyHostKey: (key) => {
       if (!known.has(formatHostKey(key))) throw new Error(`the server shows another key: ${formatHostKey(key)}`)
     },
+    knownFingerprints: [],
     knownHostKeys: hostKeys,
     certAuthorities: [],
     revokedHostKeys: [],

@@ -53,6 +53,12 @@ export function knownHostKeys(sources: HostKeySources): readonly HostKey[] {
   return trusted(pinned.filter((key) => key !== undefined), sources)
 }
 
+/** The pinned fingerprints of which {@link knownHostKeys} does not have the key. */
+export function bareFingerprints(sources: HostKeySources): readonly string[] {
+  const known = new Set(sources.store.known(sources).map(({ key }) => fingerprint(key.blob)))
+  return sources.pinned.map(parsePinnedHostKey).flatMap((pin) => (pin.type === undefined && !known.has(pin.fingerprint) ? [pin.fingerprint] : []))
+}
+
 /** The keys of the authorities whose certificates count for the host, without revoked ones; none where its own keys are pinned. */
 export function certAuthoritiesOf(sources: HostKeySources): readonly HostKey[] {
   return sources.pinned.length > 0 ? [] : trusted(sources.store.certAuthorities(sources).map(({ key }) => key), sources)

@@ -6,7 +6,7 @@ import { remexError } from '../core/errors.ts'
 import type { HostKey } from '../core/host-key.ts'
 import type { Identity } from '../core/identity.ts'
 import type { KnownHostsFiles } from '../keys/known-hosts-files.ts'
-import { certAuthoritiesOf, hostKeyVerifier, knownHostKeys, revokedHostKeys } from '../keys/verify-host-key.ts'
+import { bareFingerprints, certAuthoritiesOf, hostKeyVerifier, knownHostKeys, revokedHostKeys } from '../keys/verify-host-key.ts'
 import type { ConnectTarget, Connection, Route, SshConfigUse } from '../transport/contract.ts'
 import type { SshConfigAnswer, SshConfigQuestion } from '../transport/openssh/ssh-config.ts'
 import { chooseEngine, type Engines } from './engine-choice.ts'
@@ -97,6 +97,7 @@ async function targetOf(runtime: SessionRuntime, host: HostConfig, { hop, identi
     identities,
     verifyHostKey: hostKeyVerifier(trust),
     knownHostKeys: knownHostKeys(trust),
+    knownFingerprints: bareFingerprints(trust),
     certAuthorities,
     revokedHostKeys: revokedHostKeys(trust),
     keepaliveIntervalMs: settings.keepaliveIntervalMs,

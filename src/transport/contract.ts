@@ -136,6 +136,8 @@ export interface ConnectTarget extends Route {
   readonly verifyHostKey: (key: HostKey) => void
   /** The keys that are known for this host: algorithms of their types are offered first. Empty where none is known. */
   readonly knownHostKeys: readonly HostKey[]
+  /** Fingerprints (`SHA256:…`) of keys that are trusted too and of which no more is known. */
+  readonly knownFingerprints: readonly string[]
   /** Keys of authorities that may vouch for the host. Only `openssh` reads certificates. */
   readonly certAuthorities: readonly HostKey[]
   /** Keys, of hosts and of authorities, that are never to be trusted for this host. */

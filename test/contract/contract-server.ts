@@ -64,6 +64,7 @@ export function targetOf(server: TestHost, more: Partial<ConnectTarget> = {}): C
     verifyHostKey: trusting(server),
     engineReason: 'test',
     knownHostKeys: server.hostKeys,
+    knownFingerprints: [],
     certAuthorities: [],
     revokedHostKeys: [],
     requirePostQuantum: false,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { remexError, type ErrorCode } from '../../src/core/errors.ts'
-import { parseHostKey, type HostKey } from '../../src/core/host-key.ts'
+import { fingerprint, parseHostKey, type HostKey } from '../../src/core/host-key.ts'
 import type { ConnectTarget } from '../../src/transport/contract.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { collect, targetOf, type ContractCase } from './contract-server.ts'
@@ -60,6 +60,15 @@ function hostKeys({ engine, server }: ContractCase): void {
       const connection = await engine.connect(target)
       expect(connection.info.hostKey.type).toBe(pinned.type)
       connection.close()
+    }
+  })
+
+  test('is given to a host of which only fingerprints are known, by the one that it shows or another of its keys', async (context) => {
+    for (const { fingerprint: known, type } of server(context).hostKeys) {
+      const verifyHostKey = (key: HostKey): void => { if (fingerprint(key.blob) !== known) throw remexError('HOST_KEY_CHANGED', 'not the known one') }
+      const connection = await engine.connect(targetOf(server(context), { knownHostKeys: [], knownFingerprints: [known], verifyHostKey }))
+      connection.close()
+      expect(connection.info.hostKey).toMatchObject({ type, fingerprint: known })
     }
   })
 

@@ -41,7 +41,7 @@ async function connectToSpoiled(behave: (session: Session, connection: unknown) 
   const listener = await listenOnLoopback(accept)
   cleanups.push(listener.close)
   const connection = await engine.connect({
-    vmId: 'vm01', address: '127.0.0.1', port: listener.port, login: 'tester', verifyHostKey: () => undefined, engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], certAuthorities: [], revokedHostKeys: [],
+    vmId: 'vm01', address: '127.0.0.1', port: listener.port, login: 'tester', verifyHostKey: () => undefined, engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], knownFingerprints: [], certAuthorities: [], revokedHostKeys: [],
     identities: [{ kind: 'key', label: 'id', data: Buffer.from(client.privateKey) }],
     connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity,
   })

@@ -23,7 +23,7 @@ async function misbehaving(behave: (socket: Socket) => void, more: Partial<Conne
   const identities = [{ kind: 'key', label: 'id', data: Buffer.from(makeKeyPair().privateKey) }] as const
   return {
     vmId: 'vm01', address: '127.0.0.1', port: server.port, login: 'tester', identities, verifyHostKey: () => undefined,
-    engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], certAuthorities: [], revokedHostKeys: [], connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity, ...more,
+    engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], knownFingerprints: [], certAuthorities: [], revokedHostKeys: [], connectTimeoutMs: 20_000, keepaliveIntervalMs: Infinity, ...more,
   }
 }
 

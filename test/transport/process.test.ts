@@ -29,7 +29,7 @@ afterAll(async () => {
 /** Runs a script in a process of its own that has `engine` and `target`; fails when it does not end by itself within 15 s. */
 async function inProcess(script: string): Promise<string> {
   const { address, port, login } = server
-  const target = { vmId: 'vm01', address, port, login, engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], certAuthorities: [], revokedHostKeys: [], connectTimeoutMs: 10_000, keepaliveIntervalMs: 15_000 }
+  const target = { vmId: 'vm01', address, port, login, engineReason: 'test', requirePostQuantum: false, knownHostKeys: [], knownFingerprints: [], certAuthorities: [], revokedHostKeys: [], connectTimeoutMs: 10_000, keepaliveIntervalMs: 15_000 }
   const path = join(directory, `script${Math.random()}.mjs`)
   await writeFile(path, `
     import { createRequire } from 'node:module'

@@ -14,6 +14,8 @@ export interface PlaceNames {
   readonly control: string
   /** Undefined: ssh has its own ways to log in. */
   readonly agent: string | undefined
+  /** A shell script for KnownHostsCommand; undefined: there are no fingerprints to vouch for. */
+  readonly voucher: string | undefined
   readonly certificates: readonly string[]
 }
 
@@ -58,7 +60,7 @@ function strict({ program, target, purpose, hasPassword, names }: Start): Option
     StrictHostKeyChecking: purpose === 'learn' ? 'no' : 'yes',
     UserKnownHostsFile: names.knownHosts,
     GlobalKnownHostsFile: '/dev/null',
-    KnownHostsCommand: isSince(program, [8, 5]) ? 'none' : undefined,
+    KnownHostsCommand: names.voucher !== undefined ? `/bin/sh ${names.voucher} %H %f %t %K` : isSince(program, [8, 5]) ? 'none' : undefined,
     VerifyHostKeyDNS: 'no',
     CheckHostIP: 'no',
     HashKnownHosts: 'no',
@@ -75,6 +77,11 @@ function strict({ program, target, purpose, hasPassword, names }: Start): Option
     RequestTTY: 'no',
     AddKeysToAgent: 'no',
   }
+}
+
+/** Whether this `ssh` can be told of a key by its fingerprint alone, and refuses one that is too weak by itself. */
+export function canVouch(program: SshProgram): boolean {
+  return isSince(program, [9, 1])
 }
 
 /** How it gets there and in. */

@@ -10,7 +10,7 @@ import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '.
 import { dial } from '../dial.ts'
 import { peerError, type Stage } from '../peer.ts'
 import { dialFailure } from '../socket-errors.ts'
-import type { Purpose } from './arguments.ts'
+import { canVouch, type Purpose } from './arguments.ts'
 import { MuxConnection } from './connection.ts'
 import { acceptedMethods, isUntrusted, startFailure } from './failure.ts'
 import { invalidCertificate } from './host-certificate.ts'
@@ -38,6 +38,8 @@ interface Login {
 }
 
 const NOBODY: Login = { keys: undefined, certificates: [], password: undefined }
+
+const NOTHING: Trust = { keys: [], fingerprints: [], authorities: [], revoked: [] }
 
 /** What one start of ssh is made with. */
 interface Wish {
@@ -150,21 +152,26 @@ export class Attempt {
 
   /** Starts ssh with what is trusted; where that is not what the host shows, the judge hears what it is. */
   async #up(purpose: Purpose, login: Login): Promise<Ended> {
-    const { certAuthorities: authorities, revokedHostKeys: revoked, wantsHostKeys } = this.#target
-    const known = this.#target.knownHostKeys.filter((key) => this.#isTrusted(key))
-    const isUseless = known.length === 0 && authorities.length === 0
-    if (!isUseless) {
-      // ssh asks for no further keys where its file has more than the names of the host.
-      const isPlain = wantsHostKeys === true && known.length > 0
-      const ended = await this.#run({ purpose, login, trust: isPlain ? { keys: known, authorities: [], revoked: [] } : { keys: known, authorities, revoked } })
+    const trust = await this.#trust()
+    if (trust.keys.length + trust.fingerprints.length + trust.authorities.length > 0) {
+      const ended = await this.#run({ purpose, login, trust })
       if (ended.status === 0) return ended
       if (!isUntrusted(ended.process.transcript)) throw this.#failure(ended)
       this.#refuseInvalidCertificate(ended)
     }
-    const learnt = await this.#judged([])
-    const ended = await this.#run({ purpose, login, trust: { keys: [learnt], authorities: [], revoked: [] } })
+    const ended = await this.#run({ purpose, login, trust: { ...NOTHING, keys: [await this.#judged([])] } })
     if (ended.status === 0) return ended
     throw this.#failure(ended)
+  }
+
+  /** What ssh is told to trust from the start. */
+  async #trust(): Promise<Trust> {
+    const { knownHostKeys, knownFingerprints, certAuthorities: authorities, revokedHostKeys: revoked, wantsHostKeys } = this.#target
+    const keys = knownHostKeys.filter((key) => this.#isTrusted(key))
+    // ssh asks for no further keys where it knows more than the keys of the host.
+    if (wantsHostKeys === true && (keys.length > 0 || authorities.length === 0)) return { ...NOTHING, keys }
+    const fingerprints = canVouch(await this.#around.program()) ? knownFingerprints : []
+    return { keys, fingerprints, authorities, revoked }
   }
 
   #isTrusted(key: HostKey): boolean {
@@ -203,7 +210,7 @@ export class Attempt {
 
   /** Lets ssh write down the key that the host shows. Proves nothing. */
   async #learn(refusedTypes: readonly string[]): Promise<HostKey> {
-    const ended = await this.#run({ purpose: 'learn', login: NOBODY, trust: { keys: [], authorities: [], revoked: [] }, refusedTypes })
+    const ended = await this.#run({ purpose: 'learn', login: NOBODY, trust: NOTHING, refusedTypes })
     const [key] = await ended.place.keys()
     await ended.place.remove()
     if (key === undefined) throw this.#failure(ended)
@@ -219,7 +226,7 @@ export class Attempt {
     const asking = password && this.#owned(await awaitQuestion(place.path(place.askpass), password), (made) => made.close())
     const stream = await (this.#ahead ?? this.#way())
     this.#ahead = undefined
-    const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, certificates: place.certificates }
+    const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, voucher: trust.fingerprints.length > 0 ? place.voucher : undefined, certificates: place.certificates }
     const start = { program, target: this.#target, purpose, hasPassword: password !== undefined, isDialled: stream !== undefined, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
     const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, asking: asking?.env, place, stream })), (made) => made.end())
     this.#process = process
@@ -256,7 +263,7 @@ export class Attempt {
   async #connected({ process, place, wish }: Ended): Promise<Connection> {
     const info = this.#info(process, wish.trust)
     const master = this.#owned(new Master(process, place), (made) => made.end())
-    const connection = await MuxConnection.over({ info, peer: this.#target, master })
+    const connection = this.#owned(await MuxConnection.over({ info, peer: this.#target, master }), (made) => made.close())
     if (this.#target.wantsHostKeys !== true) process.transcript.settle()
     this.#undo = []
     return connection
@@ -285,8 +292,9 @@ const LEARNT = /^Warning: Permanently added /
 const MOST_LEARNING_MS = 60 * 60_000
 
 /** Which of the keys that ssh was told to trust it was. */
-function provedBy({ type, fingerprint: shown, authority }: ProvedHostKey, { keys, authorities }: Trust): ProvedHostKey | undefined {
+function provedBy({ type, fingerprint: shown, authority }: ProvedHostKey, { keys, fingerprints, authorities }: Trust): ProvedHostKey | undefined {
   if (authority !== undefined) return authorities.some(({ blob }) => fingerprint(blob) === authority) ? { type, fingerprint: shown, authority } : undefined
+  if (fingerprints.includes(shown)) return { type, fingerprint: shown }
   const key = keys.find(({ blob }) => fingerprint(blob) === shown)
   return key && { type: key.type, fingerprint: shown, blob: key.blob }
 }

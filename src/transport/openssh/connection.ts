@@ -118,18 +118,17 @@ export class MuxConnection implements Connection {
   async #session(line: Line, request: ChannelRequest, { pty, name, argument }: { readonly pty: PtyOptions | undefined; readonly name: string; readonly argument: string }): Promise<Channel> {
     const channel = new ExecChannel(this.#number(), line.home)
     await this.#open(channel.mux, request, { line, type: 'session' })
-    if (pty && (await channel.mux.ask('pty-req', ptyRequest(pty))) === 'failure') {
-      channel.close()
-      throw notOpened(this.#peer, request, { reason: 0, text: 'it gives no terminal' })
-    }
-    const answer = await this.#roundTrip.of(channel.mux.ask(name, string(argument)))
+    const terminal = pty ? await channel.mux.ask('pty-req', ptyRequest(pty)) : 'success'
+    const answer = terminal === 'success' && line.isOpen ? await this.#roundTrip.of(channel.mux.ask(name, string(argument))) : 'unsent'
     if (answer === 'success') {
       channel.mux.widen()
       return channel
     }
-    if (answer === 'gone') throw channel.mux.isLost ? this.#lost(request.what === 'command') : notAnswered(this.#peer, request)
     channel.close()
-    throw notStarted(this.#peer, request)
+    if (answer === 'failure') throw notStarted(this.#peer, request)
+    if (answer === 'gone') throw channel.mux.isLost ? this.#lost(request.what === 'command') : notAnswered(this.#peer, request)
+    if (!line.isOpen) throw this.#lost(false)
+    throw notOpened(this.#peer, request, { reason: 0, text: terminal === 'failure' ? 'it gives no terminal' : 'it closed the channel' })
   }
 
   async #open(mux: MuxChannel, request: ChannelRequest, { line, type, rest }: { readonly line: Line; readonly type: string; readonly rest?: Buffer }): Promise<void> {

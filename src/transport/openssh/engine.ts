@@ -50,6 +50,7 @@ function anonymous(route: Parameters<Engine['fetchHostKeys']>[0]): Omit<ConnectT
     engineReason: '',
     verifyHostKey: () => undefined,
     knownHostKeys: [],
+    knownFingerprints: [],
     certAuthorities: [],
     revokedHostKeys: [],
     keepaliveIntervalMs: Infinity,

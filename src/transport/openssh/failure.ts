@@ -54,7 +54,7 @@ const CAUSES: readonly (readonly [text: RegExp, make: Cause])[] = [
   [/^ssh: Could not resolve hostname .*: (.*)$/, ({ peer }, [, reason = '']) => nameError(peer, reason)],
   [/^Unable to negotiate with .*: no matching (.*) found\. Their offer: (.*)$/, noMatch],
   [/^Unable to negotiate with .*: (.*)$/, ({ peer }, [, what = '']) => peerError('HANDSHAKE_FAILED', peer, `no common algorithm: ${shown(what)}`)],
-  [/host key .*(?:revoked|REVOKED)|REVOKED HOST KEY DETECTED/, ({ peer }) => peerError('HOST_KEY_REVOKED', peer, 'it shows a key that is marked as revoked', { hint: 'See @revoked in the known_hosts files, and RevokedHostKeys in the settings of ssh.' })],
+  [/^Host key .* revoked by file |REVOKED HOST KEY DETECTED/, ({ peer }) => peerError('HOST_KEY_REVOKED', peer, 'it shows a key that is marked as revoked', { hint: 'See @revoked in the known_hosts files, and RevokedHostKeys in the settings of ssh.' })],
   [/^Received disconnect from .*?: ?(\d+): (.*)$/, disconnected],
   [/(?:^|: )Permission denied \(/, refused],
   [/incorrect signature/, ({ peer }) => peerError('HANDSHAKE_FAILED', peer, 'the server did not prove that it holds its host key', { hint: 'Something that is not the server may be in between. Do not connect until you know.' })],

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import type { RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { weakness } from '../algorithms.ts'
@@ -26,8 +26,9 @@ const GIVES_UP = /^(?:debug1: client_input_hostkeys: |Server failed to confirm)/
 export class Master implements ConnectedMaster {
   readonly #process: SshProcess
   readonly #place: Place
-  /** The first: as long as it is there, the master is. */
-  #line: Line | undefined
+  /** Those to it: as long as one of them is there, the master is. */
+  readonly #sockets = new Set<Socket>()
+  #pid: number | undefined
 
   constructor(process: SshProcess, place: Place) {
     this.#process = process
@@ -36,9 +37,11 @@ export class Master implements ConnectedMaster {
 
   async openLine(timing: WindowTiming): Promise<Line> {
     const socket = connect(this.#place.path(this.#place.control))
+    this.#sockets.add(socket)
+    socket.on('error', () => undefined).once('close', () => this.#sockets.delete(socket))
     await once(socket, 'connect')
     const line = await Line.open(socket, timing)
-    this.#line ??= line
+    this.#pid = line.masterPid
     return line
   }
 
@@ -51,9 +54,10 @@ export class Master implements ConnectedMaster {
   }
 
   end(): void {
-    // Its number may be another's by now, unless it still holds our line.
-    if (this.#line?.isOpen === true) kill(this.#line.masterPid, 'SIGTERM')
-    this.#line?.close()
+    const sockets = [...this.#sockets].filter(({ destroyed }) => !destroyed)
+    // Its number may be another's by now, unless it still holds a line of ours.
+    if (this.#pid !== undefined && sockets.length > 0) kill(this.#pid, 'SIGTERM')
+    for (const socket of sockets) socket.destroy(new Error('the master was ended'))
     this.#process.end()
     this.#place.removeNow()
   }

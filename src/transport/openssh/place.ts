@@ -7,6 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 import { remexError } from '../../core/errors.ts'
 import { formatHostKey, parseHostKey, type HostKey } from '../../core/host-key.ts'
 import type { UserCertificate } from '../../core/identity.ts'
+import { quoteWord } from '../../core/quote.ts'
 import { lookupName, refuseUnsafeAddress } from '../../keys/host-names.ts'
 import type { Route } from '../contract.ts'
 
@@ -19,6 +20,8 @@ const LOOK_AGAIN_MS = 10
 /** What may vouch for a host, for one start of `ssh`. */
 export interface Trust {
   readonly keys: readonly HostKey[]
+  /** `SHA256:…` of keys of which no more is known. */
+  readonly fingerprints: readonly string[]
   readonly authorities: readonly HostKey[]
   readonly revoked: readonly HostKey[]
 }
@@ -35,6 +38,8 @@ export class Place {
   readonly agent = 'a'
   readonly link = 'l'
   readonly askpass = 'p'
+  /** A program that vouches for fingerprints. */
+  readonly voucher = 'v'
   /** Names of the files with certificates. */
   readonly certificates: readonly string[]
   #inode = 0
@@ -51,6 +56,7 @@ export class Place {
     try {
       await place.#write(place.knownHosts, trustLines(route, trust))
       place.#inode = (await stat(place.path(place.knownHosts))).ino
+      if (trust.fingerprints.length > 0) await place.#write(place.voucher, voucher(trust.fingerprints))
       await Promise.all(certificates.map(({ type, blob }, index) => place.#write(`u${index}`, `${type} ${blob.toString('base64')}\n`)))
       return place
     } catch (error) {
@@ -106,6 +112,14 @@ function temporaryDirectory(): string {
   const directory = [tmpdir(), '/tmp'].find((path) => Buffer.byteLength(path) + name.length < MOST_PATH_BYTES)
   if (directory === undefined) throw remexError('LOCAL_NOT_FOUND', 'there is no directory for temporary files with a path that is short enough for a socket', { hint: 'Set TMPDIR to a short path.' })
   return directory
+}
+
+/**
+ * A shell script that says of a key with one of these fingerprints that it is known, and of any other nothing. Its words are the name
+ * that ssh looks for, and fingerprint, type and base64 of the key. Source: ssh_config(5), KnownHostsCommand.
+ */
+function voucher(fingerprints: readonly string[]): string {
+  return `case "$2" in ${fingerprints.map(quoteWord).join('|')}) printf '%s %s %s\\n' "$1" "$3" "$4" ;; esac\n`
 }
 
 /** Source: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. */

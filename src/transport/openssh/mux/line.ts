@@ -94,7 +94,13 @@ export class Line {
   }
 
   #whenRoomy(then: () => void): void {
-    if (this.#socket.destroyed || this.#socket.writableLength < HOLD_AT_BYTES) then()
-    else this.#socket.once('drain', then)
+    const socket = this.#socket
+    if (socket.destroyed || socket.writableLength < HOLD_AT_BYTES) return then()
+    // One that is destroyed meanwhile is never drained.
+    const done = (): void => {
+      socket.off('drain', done).off('close', done)
+      then()
+    }
+    socket.on('drain', done).on('close', done)
   }
 }

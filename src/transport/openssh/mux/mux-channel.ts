@@ -10,7 +10,7 @@ const MAX_PACKET_BYTES = 32 * 1024
 export interface ChannelHome {
   /** Sends a frame, or two pieces of one; goes nowhere when the connection is gone. */
   readonly send: (head: Buffer, body?: Buffer) => void
-  /** Calls `then` as soon as what was sent has left, but for a little. */
+  /** Calls `then` as soon as what was sent has left, but for a little, or never will. */
   readonly whenRoomy: (then: () => void) => void
   readonly timing: WindowTiming
   /** The server sent what it must not send. */
@@ -30,8 +30,8 @@ export interface ChannelEnds {
 /** How the server took the wish for a channel. `lost`: the connection ended before its answer. */
 export type Opening = { readonly kind: 'opened' | 'lost' } | { readonly kind: 'refused'; readonly reason: number; readonly text: string }
 
-/** How the server took a request. `gone`: it closed the channel, or the connection ended. */
-export type Answer = 'success' | 'failure' | 'gone'
+/** How the server took a request. `gone`: it closed the channel, or the connection ended; `unsent`: that was before. */
+export type Answer = 'success' | 'failure' | 'gone' | 'unsent'
 
 /** One channel of the connection protocol, with its windows. Source: RFC 4254 section 5. */
 export class MuxChannel {
@@ -79,7 +79,7 @@ export class MuxChannel {
   /** Makes a request and resolves with the answer. */
   ask(name: string, rest: Buffer): Promise<Answer> {
     return new Promise((resolve) => {
-      if (!this.#isOpen()) return resolve('gone')
+      if (!this.#isOpen()) return resolve('unsent')
       this.#answers.push(resolve)
       this.#tell(name, { wantsReply: true, rest })
     })
@@ -181,6 +181,8 @@ export class MuxChannel {
   }
 
   #onClose(): void {
+    // In place of a confirmation, where there was none.
+    this.#onOpening({ kind: 'refused', reason: 0, text: 'it closed the channel' })
     if (this.#isOpen()) this.#send(MESSAGE.close)
     this.#isCloseSent = true
     this.#finishOver()

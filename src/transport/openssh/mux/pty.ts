@@ -18,7 +18,7 @@ const END = 0
 /** What is particular to a request for a terminal; modes without a number are left out. Source: RFC 4254 section 6.2. */
 export function ptyRequest({ term = 'xterm-256color', columns = 80, rows = 24, modes = {} }: PtyOptions): Buffer {
   const encoded = Object.entries(modes).flatMap(([name, value]) => {
-    const number = MODES[name]
+    const number = Object.hasOwn(MODES, name) ? MODES[name] : undefined
     return number === undefined ? [] : [Buffer.from([number]), uint32(value)]
   })
   return Buffer.concat([string(term), uint32(columns), uint32(rows), uint32(0), uint32(0), string(Buffer.concat([...encoded, Buffer.from([END])]))])
