@@ -177,15 +177,24 @@ describe('what is refused', () => {
     expect(await fleet.records()).toMatchObject([{ event: 'denied', vm_id: 'vm10', error_code: 'HOST_UNKNOWN' }])
   })
 
-  it.each<[string, Record<string, unknown>, Record<string, unknown>, RegExp]>([
-    ['engine: openssh of the host', { engine: 'openssh' }, {}, /vm01.*engine openssh/],
-    ['engine: openssh of the settings', {}, { engine: 'openssh' }, /vm01.*engine openssh/],
-    ['require_post_quantum', {}, { require_post_quantum: true }, /vm01.*require_post_quantum/],
-  ])('%s is named, before anything is sent', async (_what, vm, settings, message) => {
-    await using own = await startSshServer()
-    await using fleet = await fleetOf({ vm01: own }, { vms: { vm01: vm }, settings })
-    expect(await failureOf(fleet.remex.host('vm01').run('true'))).toMatchObject({ code: 'HANDSHAKE_FAILED', mayHaveRun: false, message: expect.stringMatching(message) as string })
-    expect(own.connections).toBe(0)
+  it('because the server has no post-quantum key exchange names the setting that asks for one', async () => {
+    await using fleet = await fleetOf({ vm01: server }, { settings: { require_post_quantum: true } })
+    const message = expect.stringMatching(/vm01.*require_post_quantum/) as string
+    expect(await failureOf(fleet.remex.host('vm01').run('true'))).toMatchObject({ code: 'HANDSHAKE_FAILED', mayHaveRun: false, message })
+  })
+})
+
+describe('the engine', () => {
+  it.each<[string, Record<string, unknown>, Record<string, unknown>, string, string]>([
+    ['auto', {}, {}, 'ssh2', 'auto'],
+    ['what the host says', { engine: 'openssh' }, {}, 'openssh', 'engine: openssh'],
+    ['what the settings say', {}, { engine: 'openssh' }, 'openssh', 'engine: openssh'],
+    ['what the host says, whatever the settings say', { engine: 'ssh2' }, { engine: 'openssh' }, 'ssh2', 'engine: ssh2'],
+  ])('is %s, and is told with its reason', async (_what, vm, settings, engine, engineReason) => {
+    await using fleet = await fleetOf({ vm01: server }, { vms: { vm01: vm }, settings })
+    expect(await fleet.remex.check('vm01')).toMatchObject({ engine, engineReason })
+    expect(await fleet.remex.host('vm01').run('true')).toMatchObject({ engine, success: true })
+    expect((await fleet.records()).at(-1)).toMatchObject({ engine })
   })
 })
 
