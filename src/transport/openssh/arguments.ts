@@ -90,6 +90,7 @@ function ways({ target: { sshConfig }, purpose, isDialled, hasPassword, names: {
   return {
     // Its standard input and output are the connection.
     ProxyCommand: isDialled ? '-' : undefined,
+    ProxyUseFdpass: isDialled ? 'no' : undefined,
     PreferredAuthentications: isConnecting ? `${sshConfig ? 'gssapi-with-mic,hostbased,' : ''}publickey${hasPassword ? ',password,keyboard-interactive' : ''}` : 'none',
     PubkeyAuthentication: isConnecting ? 'yes' : 'no',
     PasswordAuthentication: hasPassword ? 'yes' : 'no',

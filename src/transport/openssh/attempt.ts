@@ -1,98 +1,52 @@
-import type { Duplex } from 'node:stream'
 import { RemexError } from '../../core/errors.ts'
 import { fingerprint, type HostKey } from '../../core/host-key.ts'
-import type { Identity, UserCertificate } from '../../core/identity.ts'
-import { printable } from '../../core/printable.ts'
-import type { Secret } from '../../core/secret.ts'
-import type { Turnstile } from '../../core/turnstile.ts'
+import type { Identity } from '../../core/identity.ts'
 import { hostKeyOrder, isPostQuantum, keyTypeOf, POST_QUANTUM_KEX, weakness } from '../algorithms.ts'
 import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '../contract.ts'
-import { dial } from '../dial.ts'
 import { peerError, type Stage } from '../peer.ts'
-import { dialFailure } from '../socket-errors.ts'
 import { canVouch, type Purpose } from './arguments.ts'
-import { MuxConnection } from './connection.ts'
-import { acceptedMethods, isUntrusted, startFailure } from './failure.ts'
-import { invalidCertificate } from './host-certificate.ts'
-import { serveKeys } from './key-agent.ts'
-import { Master } from './master.ts'
-import { collectKeys, type OfferedKeys } from './offered-keys.ts'
-import { awaitQuestion } from './password.ts'
-import { Place, type Trust } from './place.ts'
-import type { SshProgram } from './program.ts'
-import { SshProcess } from './ssh-process.ts'
 import { readTranscript } from './certificate-transcript.ts'
-
-/** What all attempts of an engine share. */
-export interface AttemptSurroundings {
-  readonly env: Pick<NodeJS.ProcessEnv, string>
-  readonly turnstile: Turnstile
-  readonly program: () => Promise<SshProgram>
-}
-
-/** What there is to log in with. Undefined keys: ssh has its own ways. */
-interface Login {
-  readonly keys: Promise<OfferedKeys> | undefined
-  readonly certificates: readonly UserCertificate[]
-  readonly password: Secret | undefined
-}
+import { MuxConnection } from './connection.ts'
+import { acceptedMethods, isUntrusted } from './failure.ts'
+import { invalidCertificate } from './host-certificate.ts'
+import { Master } from './master.ts'
+import { collectKeys } from './offered-keys.ts'
+import type { Trust } from './place.ts'
+import type { SshProgram } from './program.ts'
+import type { SshProcess } from './ssh-process.ts'
+import { Starts, type Ended, type Login, type Surroundings } from './starts.ts'
 
 const NOBODY: Login = { keys: undefined, certificates: [], password: undefined }
 
 const NOTHING: Trust = { keys: [], fingerprints: [], authorities: [], revoked: [] }
 
-/** What one start of ssh is made with. */
-interface Wish {
-  readonly purpose: Purpose
-  readonly trust: Trust
-  readonly login: Login
-  /** Types of host keys not to ask for. */
-  readonly refusedTypes?: readonly string[]
-}
-
-/** A start of ssh whose first process has ended. */
-interface Ended {
-  readonly wish: Wish
-  readonly process: SshProcess
-  readonly place: Place
-  readonly offered: OfferedKeys | undefined
-  /** 0: it is logged in and in the background. */
-  readonly status: number | null
-}
-
 /** One attempt at a host. It takes more than one start of `ssh` where the host's key is not known yet. */
 export class Attempt {
   readonly #target: Omit<ConnectTarget, 'identities'>
-  readonly #around: AttemptSurroundings
-  /** What is to be undone when the attempt is given up. */
-  #undo: (() => void | Promise<void>)[] = []
-  #isOver = false
-  #process: SshProcess | undefined
-  /** The way for the first start. */
-  #ahead: Promise<Duplex | undefined> | undefined
+  readonly #around: Surroundings
+  readonly #starts: Starts
 
-  constructor(target: Omit<ConnectTarget, 'identities'>, around: AttemptSurroundings) {
+  constructor(target: Omit<ConnectTarget, 'identities'>, around: Surroundings) {
     this.#target = target
     this.#around = around
+    this.#starts = new Starts(target, around)
   }
 
   /** How far it has come. */
   get stage(): Stage {
-    return { peer: this.#target, phase: this.#process?.transcript.phase ?? 'dial' }
+    return this.#starts.stage
   }
 
   /** Nobody waits for it any more. */
-  async abandon(): Promise<void> {
-    this.#isOver = true
-    await Promise.all(this.#undo.splice(0).map(async (undo) => undo()))
+  abandon(): Promise<void> {
+    return this.#starts.abandon()
   }
 
   /** Connects and logs in. Rejects as `Engine.connect` does, but for time and cancelling. */
   async connect(identities: readonly Identity[], signal: AbortSignal | undefined): Promise<Connection> {
     // The network is slow, and so is reading keys: all goes on at once.
     const login = this.#loginOf(identities, signal)
-    this.#ahead = this.#way()
-    this.#ahead.catch(() => undefined)
+    this.#starts.dialAhead()
     try {
       await this.#program()
       return await this.#connected(await this.#up('connect', login))
@@ -111,7 +65,7 @@ export class Attempt {
       process.end()
       return ['none']
     } catch (error) {
-      const accepted = this.#process && acceptedMethods(this.#process.transcript)
+      const accepted = this.#starts.last && acceptedMethods(this.#starts.last.transcript)
       if (accepted === undefined) throw error
       return accepted
     } finally {
@@ -154,14 +108,15 @@ export class Attempt {
   async #up(purpose: Purpose, login: Login): Promise<Ended> {
     const trust = await this.#trust()
     if (trust.keys.length + trust.fingerprints.length + trust.authorities.length > 0) {
-      const ended = await this.#run({ purpose, login, trust })
+      const ended = await this.#starts.run({ purpose, login, trust })
       if (ended.status === 0) return ended
-      if (!isUntrusted(ended.process.transcript)) throw this.#failure(ended)
+      if (!isUntrusted(ended.process.transcript)) throw this.#starts.failure(ended)
       this.#refuseInvalidCertificate(ended)
+      await this.#starts.discard()
     }
-    const ended = await this.#run({ purpose, login, trust: { ...NOTHING, keys: [await this.#judged([])] } })
+    const ended = await this.#starts.run({ purpose, login, trust: { ...NOTHING, keys: [await this.#judged([])] } })
     if (ended.status === 0) return ended
-    throw this.#failure(ended)
+    throw this.#starts.failure(ended)
   }
 
   /** What ssh is told to trust from the start. */
@@ -210,62 +165,19 @@ export class Attempt {
 
   /** Lets ssh write down the key that the host shows. Proves nothing. */
   async #learn(refusedTypes: readonly string[]): Promise<HostKey> {
-    const ended = await this.#run({ purpose: 'learn', login: NOBODY, trust: NOTHING, refusedTypes })
+    const ended = await this.#starts.run({ purpose: 'learn', login: NOBODY, trust: NOTHING, refusedTypes })
     const [key] = await ended.place.keys()
-    await ended.place.remove()
-    if (key === undefined) throw this.#failure(ended)
+    if (key === undefined) throw this.#starts.failure(ended)
+    await this.#starts.discard()
     return key
-  }
-
-  async #run(wish: Wish): Promise<Ended> {
-    const { env, turnstile } = this.#around
-    const { login: { keys, certificates, password }, trust, purpose } = wish
-    const program = await this.#around.program()
-    const place = this.#owned(await Place.make(this.#target, trust, certificates), (made) => made.remove())
-    const agent = keys && this.#owned(await serveKeys(place.path(place.agent), keys.then(({ list }) => list)), (made) => made.close())
-    const asking = password && this.#owned(await awaitQuestion(place.path(place.askpass), password), (made) => made.close())
-    const stream = await (this.#ahead ?? this.#way())
-    this.#ahead = undefined
-    const names = { knownHosts: place.knownHosts, control: place.control, agent: agent && place.agent, voucher: trust.fingerprints.length > 0 ? place.voucher : undefined, certificates: place.certificates }
-    const start = { program, target: this.#target, purpose, hasPassword: password !== undefined, isDialled: stream !== undefined, names, knownTypes: trust.keys.map(({ type }) => type), refusedTypes: wish.refusedTypes ?? [] }
-    const process = this.#owned(await turnstile.do(() => SshProcess.start(start, { env, asking: asking?.env, place, stream })), (made) => made.end())
-    this.#process = process
-    if (purpose === 'learn') void process.transcript.until(() => process.transcript.messages.some((line) => LEARNT.test(line)), MOST_LEARNING_MS).then(() => process.end())
-    // Keys that cannot be used end it at once.
-    const status = await Promise.race([process.left, ...(keys ? [keys.then(() => process.left)] : [])])
-    const offered = await keys
-    await agent?.close()
-    await asking?.close()
-    return { wish, process, place, offered, status }
-  }
-
-  /** We dial wherever we can: ssh does not switch Nagle's algorithm off before it has logged in, which costs two waits of 40 ms. */
-  async #way(): Promise<Duplex | undefined> {
-    const { open: through, sshConfig, address, port } = this.#target
-    if (!through && sshConfig?.isProxied === true) return undefined
-    const { stream, open } = dial({ address, port, through: await through?.() })
-    // For ssh to read, to the first byte.
-    stream.pause()
-    stream.on('error', () => undefined)
-    this.#owned(stream, (made) => void made.destroy())
-    await open.catch((error: unknown) => { throw dialFailure(this.#target, error) })
-    return stream
-  }
-
-  /** What is made when nobody waits any more goes at once. */
-  #owned<T>(made: T, undo: (made: T) => void | Promise<void>): T {
-    this.#undo.push(() => undo(made))
-    if (!this.#isOver) return made
-    void this.abandon()
-    throw peerError('CANCELLED', this.#target, 'nobody waits for it any more')
   }
 
   async #connected({ process, place, wish }: Ended): Promise<Connection> {
     const info = this.#info(process, wish.trust)
-    const master = this.#owned(new Master(process, place), (made) => made.end())
-    const connection = this.#owned(await MuxConnection.over({ info, peer: this.#target, master }), (made) => made.close())
+    const master = this.#starts.owned(new Master(process, place), (made) => made.end())
+    const connection = this.#starts.owned(await MuxConnection.over({ info, peer: this.#target, master }), (made) => made.close())
     if (this.#target.wantsHostKeys !== true) process.transcript.settle()
-    this.#undo = []
+    this.#starts.release()
     return connection
   }
 
@@ -277,19 +189,7 @@ export class Attempt {
     const postQuantum = isPostQuantum(negotiated.kex) ? 'used' : 'none'
     return { engine: 'openssh', engineReason, hostKey, ...negotiated, postQuantum, serverVersion: `SSH-2.0-${serverSoftware}` }
   }
-
-  #failure({ process: { transcript }, wish: { login }, offered }: Ended): RemexError {
-    const { login: name, requirePostQuantum, sshConfig } = this.#target
-    const certificates = login.certificates.map(({ label, type }) => `${printable(label)} (${type})`)
-    const tried = [...certificates, ...(offered?.list.map(({ label }) => label) ?? []), ...(login.password ? ['password'] : []), ...(sshConfig ? ['what ssh_config gives'] : [])]
-    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, hasPassword: login.password !== undefined, tried, notes: offered?.notes ?? [] })
-  }
 }
-
-/** Source: OpenSSH sshconnect.c, check_host_key. */
-const LEARNT = /^Warning: Permanently added /
-/** The attempt's own limit comes first, where it has one. */
-const MOST_LEARNING_MS = 60 * 60_000
 
 /** Which of the keys that ssh was told to trust it was. */
 function provedBy({ type, fingerprint: shown, authority }: ProvedHostKey, { keys, fingerprints, authorities }: Trust): ProvedHostKey | undefined {

@@ -50,6 +50,8 @@ export class MuxConnection implements Connection {
   #refusals = 0
   #isOurs = false
   #isClosed = false
+  /** What the server did on another line than ours. */
+  #violation: string | undefined
   #cause: RemexError | undefined
 
   private constructor(line: Line, roundTrip: RoundTrip, { info, peer, master }: ConnectionParts) {
@@ -85,6 +87,7 @@ export class MuxConnection implements Connection {
     if (this.#isClosed) throw this.#lost(false)
     const own = await this.#master.openLine(this.#roundTrip).catch(() => undefined)
     const request: ChannelRequest = { what: 'subsystem', text: `subsystem ${printable(name)}` }
+    void own?.closed.then((violation) => { if (violation !== undefined) this.#violated(violation) })
     try {
       const channel = await this.#session(own ?? this.#line, request, { pty: undefined, name: 'subsystem', argument: name })
       void channel.closed.then(() => own?.close())
@@ -152,8 +155,13 @@ export class MuxConnection implements Connection {
     return peerError('CONNECTION_LOST', this.#peer, 'the connection broke', { cause: this.#cause, mayHaveRun })
   }
 
+  #violated(violation: string): void {
+    this.#violation ??= violation
+    this.#line.close()
+  }
+
   async #closing(): Promise<RemexError | null> {
-    const violation = await this.#line.closed
+    const violation = (await this.#line.closed) ?? this.#violation
     this.#isClosed = true
     this.#cause = this.#isOurs ? undefined : await this.#master.lost(this.#peer, violation)
     this.#master.end()

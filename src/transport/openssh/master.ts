@@ -68,6 +68,7 @@ export class Master implements ConnectedMaster {
     await transcript.until(() => has(CHANGES) || has(GIVES_UP), PROOF_MS)
     // It says so before it does it.
     const isProved = has(CHANGES) ? await this.#place.isChanged(PROOF_MS) : has(CHANGES_NOTHING)
+    transcript.settle()
     if (!isProved) return []
     const keys = await this.#place.keys()
     return keys.filter(({ blob }) => weakness(blob) === undefined)

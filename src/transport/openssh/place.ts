@@ -10,6 +10,7 @@ import type { UserCertificate } from '../../core/identity.ts'
 import { quoteWord } from '../../core/quote.ts'
 import { lookupName, refuseUnsafeAddress } from '../../keys/host-names.ts'
 import type { Route } from '../contract.ts'
+import type { PlaceNames } from './arguments.ts'
 
 /** The longest path of a socket everywhere, with its closing zero. Source: unix(7), and 104 of the BSDs. */
 const MOST_PATH_BYTES = 104
@@ -43,6 +44,7 @@ export class Place {
   /** Names of the files with certificates. */
   readonly certificates: readonly string[]
   #inode = 0
+  #vouches = false
 
   private constructor(directory: string, certificates: readonly string[]) {
     this.directory = directory
@@ -56,13 +58,20 @@ export class Place {
     try {
       await place.#write(place.knownHosts, trustLines(route, trust))
       place.#inode = (await stat(place.path(place.knownHosts))).ino
-      if (trust.fingerprints.length > 0) await place.#write(place.voucher, voucher(trust.fingerprints))
+      place.#vouches = trust.fingerprints.length > 0
+      if (place.#vouches) await place.#write(place.voucher, voucher(trust.fingerprints))
       await Promise.all(certificates.map(({ type, blob }, index) => place.#write(`u${index}`, `${type} ${blob.toString('base64')}\n`)))
       return place
     } catch (error) {
       await place.remove()
       throw error
     }
+  }
+
+  /** What ssh is told of, but for the agent. */
+  get names(): Omit<PlaceNames, 'agent'> {
+    const { knownHosts, control, certificates } = this
+    return { knownHosts, control, certificates, voucher: this.#vouches ? this.voucher : undefined }
   }
 
   /** Absolute, for Node. */

@@ -76,7 +76,7 @@ function ask(question: SshConfigQuestion, { env, limitMs }: Asking): Promise<str
   })
 }
 
-/** Without `-T` it warns that there is no terminal. A percent sign (`fe80::1%eth0`) would be a token of ssh. */
+/** Without `-T` it warns that there is no terminal, and without `-N` it refuses `ForkAfterAuthentication`. A percent sign (`fe80::1%eth0`) would be a token of ssh. */
 function sshArguments({ alias, file, address, port, login }: SshConfigQuestion): string[] {
   const own = [
     ...(file === undefined ? [] : ['-F', file]),
@@ -84,7 +84,7 @@ function sshArguments({ alias, file, address, port, login }: SshConfigQuestion):
     ...(port === undefined ? [] : ['-p', String(port)]),
     ...(login === undefined ? [] : ['-l', login]),
   ]
-  return ['-G', '-T', ...own, '--', alias]
+  return ['-G', '-T', '-N', ...own, '--', alias]
 }
 
 function failure(question: SshConfigQuestion, { error, said, limitMs }: { readonly error: Error & { readonly killed?: boolean }; readonly said: string; readonly limitMs: number }): RemexError {

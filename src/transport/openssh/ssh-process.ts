@@ -61,6 +61,11 @@ export class SshProcess {
     return new SshProcess(child)
   }
 
+  /** Ends it as soon as it says such a line. */
+  endWhen(isSaid: (line: string) => boolean): void {
+    void this.transcript.until(() => this.transcript.messages.some(isSaid), Infinity).then(() => this.end())
+  }
+
   /** Ends it before it is a master; afterwards this closes our ears only. */
   end(): void {
     const { pid } = this.#child

@@ -1,4 +1,5 @@
 import type { Phase } from '../peer.ts'
+import { timerMs } from '../timer.ts'
 
 /** What ssh says until it has logged in is kept up to here. A server can make it say more. */
 const MOST_BYTES = 256 * 1024
@@ -109,7 +110,7 @@ export class Transcript {
     return undefined
   }
 
-  /** Resolves when `isThere` says so of what is there, or after `timeoutMs`. */
+  /** Resolves when `isThere` says so of what is there, or after `timeoutMs`; `Infinity`: never otherwise. */
   async until(isThere: () => boolean, timeoutMs: number): Promise<void> {
     if (isThere()) return
     await new Promise<void>((resolve) => {
@@ -118,7 +119,7 @@ export class Transcript {
         this.#watchers.delete(watcher)
         resolve()
       }
-      const timer = setTimeout(done, timeoutMs)
+      const timer = timerMs(timeoutMs) === 0 ? undefined : setTimeout(done, timerMs(timeoutMs))
       const watcher = (): void => { if (isThere()) done() }
       this.#watchers.add(watcher)
     })
