@@ -53,9 +53,10 @@ export function knownHostKeys(sources: HostKeySources): readonly HostKey[] {
   return trusted(pinned.filter((key) => key !== undefined), sources)
 }
 
-/** The pinned fingerprints of which {@link knownHostKeys} does not have the key. */
+/** The pinned fingerprints of which no file has the key, neither as known nor as revoked. */
 export function bareFingerprints(sources: HostKeySources): readonly string[] {
-  const known = new Set(sources.store.known(sources).map(({ key }) => fingerprint(key.blob)))
+  const keys = [...sources.store.known(sources).map(({ key }) => key), ...revokedHostKeys(sources)]
+  const known = new Set(keys.map(({ blob }) => fingerprint(blob)))
   return sources.pinned.map(parsePinnedHostKey).flatMap((pin) => (pin.type === undefined && !known.has(pin.fingerprint) ? [pin.fingerprint] : []))
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { HostKeyMismatchError, RemexError } from '../../src/core/errors.ts'
 import { fingerprint, formatHostKey, type HostKey } from '../../src/core/host-key.ts'
 import { HostKeyStore } from '../../src/keys/known-hosts.ts'
-import { certAuthoritiesOf, hostKeyVerifier, knownHostKeys, revokedHostKeys } from '../../src/keys/verify-host-key.ts'
+import { bareFingerprints, certAuthoritiesOf, hostKeyVerifier, knownHostKeys, revokedHostKeys } from '../../src/keys/verify-host-key.ts'
 import { sampleHostKey } from './host-key-samples.ts'
 
 const offered = sampleHostKey()
@@ -155,6 +155,20 @@ describe('the known keys of a host', () => {
 
   it('refuse a pinned key that is none', () => {
     expect(() => keys({ pinned: ['nonsense'] })).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
+  })
+})
+
+describe('the fingerprints of which no more is known', () => {
+  const bare = (given: Given): readonly string[] => bareFingerprints(expectation(given))
+  const pin = fingerprint(offered.blob)
+
+  it.each<[string, Given, readonly string[]]>([
+    ['are the pinned ones that no file has a key for', { text: `10.0.0.10 ${line(rsa)}\n`, pinned: [pin, fingerprint(rsa.blob)] }, [pin]],
+    ['are not those of public keys', { pinned: [line(offered)] }, []],
+    ['are not those of revoked keys, also where these are not known', { text: `@revoked * ${line(offered)}\n`, pinned: [pin] }, []],
+    ['are none where nothing is pinned', { text: `10.0.0.10 ${line(rsa)}\n` }, []],
+  ])('%s', (_sentence, given, expected) => {
+    expect(bare(given)).toEqual(expected)
   })
 })
 
