@@ -7,7 +7,7 @@ import { peerError, type Stage } from '../peer.ts'
 import { canVouch, type Purpose } from './arguments.ts'
 import { readTranscript } from './certificate-transcript.ts'
 import { MuxConnection } from './connection.ts'
-import { acceptedMethods, isUntrusted } from './failure.ts'
+import { acceptedMethods, isUntrusted, masterFailure } from './failure.ts'
 import { invalidCertificate } from './host-certificate.ts'
 import { Master } from './master.ts'
 import { collectKeys } from './offered-keys.ts'
@@ -175,7 +175,8 @@ export class Attempt {
   async #connected({ process, place, wish }: Ended): Promise<Connection> {
     const info = this.#info(process, wish.trust)
     const master = this.#starts.owned(new Master(process, place), (made) => made.end())
-    const connection = this.#starts.owned(await MuxConnection.over({ info, peer: this.#target, master }), (made) => made.close())
+    const connecting = MuxConnection.over({ info, peer: this.#target, master }).catch((error: unknown) => { throw masterFailure(this.#target, error) })
+    const connection = this.#starts.owned(await connecting, (made) => made.close())
     if (this.#target.wantsHostKeys !== true) process.transcript.settle()
     this.#starts.release()
     return connection

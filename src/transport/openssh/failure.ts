@@ -1,3 +1,4 @@
+import { errorCode } from '../../core/atomic-file.ts'
 import type { RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { ALGORITHMS, POST_QUANTUM_KEX, type AlgorithmCategory } from '../algorithms.ts'
@@ -99,9 +100,12 @@ const CATEGORIES: readonly (readonly [text: RegExp, category: Exclude<AlgorithmC
   [/MAC/i, 'mac', 'MAC'],
 ]
 
+/** What a server lists among its key exchange methods, and is none. Source: OpenSSH PROTOCOL, section 1.10; RFC 8308. */
+const MARKER = /^(?:kex-strict-|ext-info-)/
+
 function noMatch({ peer, requirePostQuantum }: FailedStart, [, what = '', offer = '']: RegExpExecArray): RemexError {
   const [, category, name] = CATEGORIES.find(([text]) => text.test(what)) ?? [undefined, undefined, shown(what)]
-  const offered = offer.split(',').slice(0, 30).map(shown).join(', ')
+  const offered = offer.split(',').filter((listed) => !MARKER.test(listed)).slice(0, 30).map(shown).join(', ')
   if (requirePostQuantum && category === 'kex') {
     const hint = `Nothing was sent. Update the SSH server (OpenSSH 9.0 or later has one), enable one of these on it: ${POST_QUANTUM_KEX.join(', ')}; or set require_post_quantum: false.`
     return peerError('HANDSHAKE_FAILED', peer, `require_post_quantum is set, and the server has no key exchange that withstands quantum computers; it offers: ${offered}`, { hint })
@@ -115,7 +119,7 @@ const TOO_MANY_CONNECTIONS = '12'
 /** Source: RFC 4253 section 11.1. */
 function disconnected(failed: FailedStart, [, reason, text = '']: RegExpExecArray): RemexError {
   const { peer, transcript: { phase } } = failed
-  if (phase === 'login' && (reason === '14' || /too many auth/i.test(text))) return refusal(failed, { said: shown(text), hint: REFUSAL_HINTS.tooMany })
+  if (phase === 'login' && (reason === '14' || /too many auth/i.test(text))) return refusal(failed, { said: shown(text) || undefined, hint: REFUSAL_HINTS.tooMany })
   const code = reason === TOO_MANY_CONNECTIONS ? 'THROTTLED' : 'HANDSHAKE_FAILED'
   return peerError(code, peer, `the server ended the connection while ${DOING[phase]}: ${shown(text)}`)
 }
@@ -131,7 +135,7 @@ function refusalHint({ transcript, hasPassword }: FailedStart): string | undefin
   return accepted?.includes('publickey') === false ? REFUSAL_HINTS.noKeys : undefined
 }
 
-function refusal({ peer, login, transcript, tried, notes }: FailedStart, more: { readonly said?: string; readonly hint: string | undefined }): RemexError {
+function refusal({ peer, login, transcript, tried, notes }: FailedStart, more: { readonly said?: string | undefined; readonly hint: string | undefined }): RemexError {
   return loginRefused(peer, { login, tried, notes, accepted: acceptedMethods(transcript), ...more })
 }
 
@@ -143,14 +147,26 @@ function configured({ peer }: FailedStart, [line]: RegExpExecArray): RemexError 
 function closed({ peer, transcript }: FailedStart): RemexError {
   const { phase, greeting, messages } = transcript
   const last = shown(messages.at(-1) ?? '')
-  const isCut = /Connection (?:closed|reset)|closed by remote host|Broken pipe|Connection to .* (?:port .*: )?(?:timed out|aborted)/i.test(last)
+  // The last of them is all that OpenSSH 7.4 says of it within the login.
+  const isCut = /Connection (?:closed|reset)|closed by remote host|Broken pipe|Connection to .* (?:port .*: )?(?:timed out|aborted)|^Authentication failed\.$/i.test(last)
   if (phase === 'login' || phase === 'handshake') {
     if (isCut || last === '') return peerError('UNREACHABLE', peer, `the connection broke while ${DOING[phase]}`)
     return peerError('HANDSHAKE_FAILED', peer, `failed while ${DOING[phase]}: ${last}`)
   }
   if (phase === 'dial') return peerError('UNREACHABLE', peer, last === '' ? 'no connection could be made' : `no connection could be made; ssh says: ${last}`)
   if (greeting !== '' || isCut || last === '') return closedBeforeBanner(peer, greeting)
-  return notSsh(peer, last)
+  const [, named = ''] = messages.map((line) => NO_SSH.exec(line)).findLast((found) => found !== null) ?? []
+  return notSsh(peer, named)
+}
+
+/** With what the server calls itself, to its end or to the end of the line. */
+const NO_SSH = /^Bad remote protocol version identification: '(.*?)'?$/
+
+/** ssh logged in, and its master cannot be reached or is none that we understand: `error` says why. */
+export function masterFailure(peer: Peer, error: unknown): RemexError {
+  if (errorCode(error) !== undefined) return peerError('UNREACHABLE', peer, `the connection broke while ${DOING.login}`, { cause: error })
+  const why = error instanceof Error ? error.message : String(error)
+  return peerError('HANDSHAKE_FAILED', peer, `ssh logged in and cannot be used: ${shown(why)}`, { cause: error, hint: 'Please report it, with what ssh -V says.' })
 }
 
 /** Why an open connection is gone: what ssh said at its end, or `violation`, for which we ended it. */

@@ -31,6 +31,8 @@ export type OfferedKeysSoon = readonly OfferedKey[] | Promise<readonly OfferedKe
  * Rejects with the system's error where the socket cannot be made. Source: draft-ietf-sshm-ssh-agent.
  */
 export async function serveKeys(socketPath: string, keys: OfferedKeysSoon): Promise<KeyAgent> {
+  // ssh may end before it asks; who made the promise tells what was wrong with the keys.
+  Promise.resolve(keys).catch(() => undefined)
   const signed = new Set<OfferedKey>()
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {

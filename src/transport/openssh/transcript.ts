@@ -7,6 +7,9 @@ const MOST_BYTES = 256 * 1024
 /** What it says later is of interest at its end only. */
 const TAIL_BYTES = 4 * 1024
 
+/** ssh says no longer lines than this; what a server makes it print may be longer. Source: OpenSSH log.c, MSGBUFSIZ. */
+const LONGEST_LINE = 1024
+
 /** The host key that ssh accepted, as it names it. */
 export interface ShownKey {
   readonly type: string
@@ -69,9 +72,9 @@ export class Transcript {
     return this.#text.split('\n').slice(0, -1).map((line) => line.replace(/\r$/, ''))
   }
 
-  /** What ssh says without being asked for more. */
+  /** What ssh says without being asked for more; of a line that is too long, its end, which may be of ssh. */
   get messages(): readonly string[] {
-    return this.lines.filter((line) => !/^debug\d: /.test(line) && line !== '')
+    return this.lines.filter((line) => !/^debug\d: /.test(line) && line !== '').map((line) => line.slice(-LONGEST_LINE))
   }
 
   get phase(): Phase {

@@ -22,7 +22,7 @@ export interface Proxy {
 /**
  * Makes the master at the other end of `socket` a proxy: from then on each frame is a packet of the connection protocol. What
  * comes after that goes to `onFrame` and `onData`; a frame that cannot be one, to `onGarbage`.
- * Rejects where it is no master of version 4 (OpenSSH 7.4 and later), and when the socket ends.
+ * Rejects where it is no master of version 4 (OpenSSH 7.4 and later), and with a system error when the socket ends.
  */
 export function becomeProxy(socket: Socket, on: FrameTaker & { readonly onGarbage: (error: Error) => void }): Promise<Proxy> {
   return new Promise((resolve, reject) => {
@@ -52,7 +52,7 @@ export function becomeProxy(socket: Socket, on: FrameTaker & { readonly onGarbag
       }
     })
     socket.once('error', reject)
-    socket.once('close', () => reject(new Error('the master closed its socket')))
+    socket.once('close', () => reject(Object.assign(new Error('the master closed its socket'), { code: 'ECONNRESET' })))
     socket.write(Buffer.concat([[uint32(HELLO), uint32(VERSION)], [uint32(ALIVE_CHECK), uint32(ALIVE_ID)], [uint32(PROXY), uint32(PROXY_ID)]].map((parts) => string(Buffer.concat(parts)))))
   })
 }
