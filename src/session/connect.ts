@@ -109,7 +109,7 @@ async function targetOf(runtime: SessionRuntime, host: HostConfig, { hop, identi
 async function routeTo(runtime: SessionRuntime, host: HostConfig, hop: Hop): Promise<{ readonly route: Route; readonly login: string }> {
   const { connectTimeoutMs, requirePostQuantum } = runtime.settings
   const { address, port, login, sshConfig } = await asSshConfigSays(runtime, host)
-  const open = host.jump === undefined ? undefined : (): Promise<Duplex> => throughJump(runtime, host, hop)
+  const open = host.jump === undefined ? undefined : (): Promise<Duplex> => throughJump(runtime, { ...host, address, port }, hop)
   return { route: { vmId: host.id, address, port, connectTimeoutMs, requirePostQuantum, open, sshConfig }, login }
 }
 

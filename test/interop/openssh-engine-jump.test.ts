@@ -116,7 +116,6 @@ describe.skipIf(reason !== '')(`a host behind a jump, with both engines${reason}
 
   it('with ssh_config is reached through its own jump before theirs', () => runsWithSshConfig({ ssh_config: 'db' }))
 
-  // The jump is told address and port of the entry (throughJump of connect.ts), where an alias stands for those of the settings.
-  it.fails('with ssh_config is reached through its jump at the address and port that they say', () =>
+  it('with ssh_config is reached through its jump at the address and port that they say', () =>
     runsWithSshConfig({ ip: 'db', ssh_config: true, ssh_port: undefined, ssh_user: undefined }))
 })

@@ -28,32 +28,17 @@ const TRUSTING: readonly (readonly [name: string, lines: (server: OpensshServer)
 ]
 
 /** Lines that are for other uses of ssh, and would get in the way of ours. */
-const ODD: readonly (readonly [lines: string])[] = [
-  ['RemoteCommand echo theirs'],
-  ['RequestTTY force'],
-  ['LogLevel QUIET'],
-  ['LogLevel DEBUG3'],
-  ['SessionType none'],
-  ['StdinNull yes'],
-  ['ForkAfterAuthentication yes'],
-  ['PreferredAuthentications password'],
-  ['PubkeyAuthentication no'],
-  ['BatchMode no'],
-  ['Compression yes'],
-  ['ServerAliveInterval 1'],
-  ['ProxyUseFdpass yes'],
-  ['FingerprintHash md5'],
-  ['VisualHostKey yes'],
-  ['HashKnownHosts yes'],
-  ['Ciphers aes128-cbc'],
-  ['KexAlgorithms diffie-hellman-group1-sha1'],
-  ['ForwardAgent yes'],
-  ['ForwardX11 yes'],
-  ['ForwardX11Trusted yes'],
-  ['UpdateHostKeys ask'],
-  ['EscapeChar none'],
-  ['ConnectTimeout 1'],
-  ['ConnectionAttempts 5'],
+const ODD: readonly (readonly [what: string, lines: readonly string[]])[] = [
+  ['a command and a terminal', ['RemoteCommand echo theirs', 'RequestTTY force', 'EscapeChar none']],
+  ['no session at all', ['SessionType none', 'StdinNull yes', 'ForkAfterAuthentication yes']],
+  ['silence', ['LogLevel QUIET']],
+  ['every word that ssh can say', ['LogLevel DEBUG3', 'VisualHostKey yes', 'FingerprintHash md5']],
+  ['other ways to log in', ['PreferredAuthentications password', 'PubkeyAuthentication no', 'BatchMode no']],
+  ['weak algorithms', ['Ciphers aes128-cbc', 'KexAlgorithms diffie-hellman-group1-sha1', 'Compression yes']],
+  ['the agent and the display passed on', ['ForwardAgent yes', 'ForwardX11 yes', 'ForwardX11Trusted yes']],
+  ['other known_hosts files', ['HashKnownHosts yes', 'UpdateHostKeys ask', 'CheckHostIP yes']],
+  ['other times', ['ServerAliveInterval 1', 'ConnectTimeout 1', 'ConnectionAttempts 5']],
+  ['a descriptor in place of a stream', ['ProxyUseFdpass yes']],
 ]
 
 describe.skipIf(reason !== '')(`what the settings of ssh cannot do${reason}`, () => {
@@ -76,8 +61,8 @@ describe.skipIf(reason !== '')(`what the settings of ssh cannot do${reason}`, ()
     expect(await acceptedLogins(server)).toEqual(before)
   })
 
-  it.each(ODD)('%s does not change what a command is given', async (line) => {
-    await using fleet = await fleetWith(() => [line], { env: { SSH_AUTH_SOCK: agent.socketPath, DISPLAY: ':0' } })
+  it.each(ODD)('%s does not change what a command is given', async (_what, lines) => {
+    await using fleet = await fleetWith(() => lines, { env: { SSH_AUTH_SOCK: agent.socketPath, DISPLAY: ':0' } })
     const result = await fleet.remex.host('vm01').run('cat; test -t 0 || echo "no terminal, agent $SSH_AUTH_SOCK, display $DISPLAY"', { stdin: 'ours\n' })
     expect(result).toMatchObject({ exitCode: 0, stdout: 'ours\nno terminal, agent , display \n', stderr: '', engine: 'openssh' })
     expect(await fleet.remex.check('vm01')).toMatchObject({ hostKey: { fingerprint: server.hostKeys[0]?.fingerprint } })

@@ -26,5 +26,8 @@ export async function acceptedLogins(server: Pick<OpensshServer, 'log'>): Promis
 /** A new directory on a host, which may be this very machine and login; gone in the end. */
 export async function directoryOn(host: Host): Promise<AsyncDisposable & { readonly path: string }> {
   const path = (await host.run('mktemp -d')).stdout.trim()
-  return { path, [Symbol.asyncDispose]: async () => void (await host.run(['rm', '-rf', path])) }
+  const remove = async (): Promise<void> => {
+    await host.run(['rm', '-rf', path])
+  }
+  return { path, [Symbol.asyncDispose]: remove }
 }

@@ -28,8 +28,8 @@ const KNOWN = {
 
 /** Makes one, in a directory of its own. */
 export async function fakeSsh({ version = 'OpenSSH_9.9p1, none', known = {}, connecting = 'exit 255' }: FakeSshOptions = {}): Promise<FakeSsh> {
-  const answers = Object.entries({ ...KNOWN, ...known }).map(([category, names]) => `-Q*${category}) printf '%s\\n' ${names.map(quoteWord).join(' ')};;`)
-  return fakeProgram(['case "$*" in', `-V) printf '%s\\n' ${quoteWord(version)} >&2;;`, ...answers, '*)', connecting, ';; esac', ''].join('\n'))
+  const answers = Object.entries({ ...KNOWN, ...known }).map(([category, names]) => `-Q*${category}) ${said(names)};;`)
+  return fakeProgram(['case "$*" in', `-V) ${said([version])} >&2;;`, ...answers, '*)', connecting, ';; esac', ''].join('\n'))
 }
 
 /** A program `ssh` that is this shell script. */
@@ -37,6 +37,11 @@ export async function fakeProgram(script: string): Promise<FakeSsh> {
   const path = await mkdtemp(join(tmpdir(), 'fake-ssh-'))
   await writeFile(join(path, 'ssh'), `#!/bin/sh\n${script}`, { mode: 0o755 })
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) }
+}
+
+/** A shell command that prints these lines. */
+function said(lines: readonly string[]): string {
+  return lines.length === 0 ? ':' : `printf '%s\\n' ${lines.map(quoteWord).join(' ')}`
 }
 
 /** Lines that `ssh -v` prints of a login that succeeds, where the host shows this key. */
@@ -57,5 +62,5 @@ export function loginLines({ type, fingerprint }: { readonly type: string; reado
 
 /** For `connecting`: it logs in, and a master listens at `socketPath`. */
 export function logsIn(key: { readonly type: string; readonly fingerprint: string }, socketPath: string): string {
-  return `printf '%s\\n' ${loginLines(key).map(quoteWord).join(' ')} >&2; ln -s ${quoteWord(socketPath)} c`
+  return `${said(loginLines(key))} >&2; ln -s ${quoteWord(socketPath)} c`
 }

@@ -17,6 +17,8 @@ export interface PlaceNames {
   /** A shell script for KnownHostsCommand; undefined: there are no fingerprints to vouch for. */
   readonly voucher: string | undefined
   readonly certificates: readonly string[]
+  /** A file for what it says, where programs that it starts speak on its standard error; undefined: that is its alone. */
+  readonly log?: string | undefined
 }
 
 /** What a start of `ssh` is made of. */
@@ -48,7 +50,8 @@ export function sshArguments(start: Start): string[] {
   const certificates = names.certificates.flatMap((name) => ['-o', `CertificateFile=${name}`])
   // ssh expands what begins with %, as in the zone of an address.
   const named = sshConfig ? ['-o', `HostName=${address.replaceAll('%', '%%')}`] : []
-  return [...file, ...settings, ...certificates, ...named, '-v', '-f', '-N', '-S', names.control, '-p', String(port), '-l', login, '--', sshConfig?.alias ?? address]
+  const log = names.log === undefined ? [] : ['-E', names.log]
+  return [...file, ...settings, ...certificates, ...named, ...log, '-v', '-f', '-N', '-S', names.control, '-p', String(port), '-l', login, '--', sshConfig?.alias ?? address]
 }
 
 type Options = Readonly<Record<string, string | number | undefined>>

@@ -5,10 +5,10 @@ import { hostKeyOrder, isPostQuantum, keyTypeOf, POST_QUANTUM_KEX, weakness } fr
 import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '../contract.ts'
 import { peerError, type Stage } from '../peer.ts'
 import { canVouch, type Purpose } from './arguments.ts'
-import { readTranscript } from './certificate-transcript.ts'
+import { readTranscript, type CertificateVerdict } from './certificate-transcript.ts'
 import { MuxConnection } from './connection.ts'
 import { acceptedMethods, isUntrusted, masterFailure } from './failure.ts'
-import { invalidCertificate } from './host-certificate.ts'
+import { foreignCertificate, invalidCertificate } from './host-certificate.ts'
 import { Master } from './master.ts'
 import { collectKeys } from './offered-keys.ts'
 import type { Trust } from './place.ts'
@@ -111,12 +111,10 @@ export class Attempt {
       const ended = await this.#starts.run({ purpose, login, trust })
       if (ended.status === 0) return ended
       if (!isUntrusted(ended.process.transcript)) throw this.#starts.failure(ended)
-      this.#refuseInvalidCertificate(ended)
       await this.#starts.discard()
+      return this.#upByJudge(purpose, login, readTranscript(ended.process.transcript.text, ended.place.knownHosts))
     }
-    const ended = await this.#starts.run({ purpose, login, trust: { ...NOTHING, keys: [await this.#judged([])] } })
-    if (ended.status === 0) return ended
-    throw this.#starts.failure(ended)
+    return this.#upByJudge(purpose, login, { kind: 'none' })
   }
 
   /** What ssh is told to trust from the start. */
@@ -138,9 +136,17 @@ export class Attempt {
     }
   }
 
-  #refuseInvalidCertificate({ process, place }: Ended): void {
-    const verdict = readTranscript(process.transcript.text, place.knownHosts)
-    if (verdict.kind === 'invalid') throw invalidCertificate(this.#target.vmId, verdict.reason)
+  /** Where the judge does not know the key, what was wrong with the certificate says more. */
+  async #upByJudge(purpose: Purpose, login: Login, certificate: CertificateVerdict): Promise<Ended> {
+    const { vmId } = this.#target
+    if (certificate.kind === 'invalid') throw invalidCertificate(vmId, certificate.reason)
+    const key = await this.#judged([]).catch((error: unknown) => {
+      const isUnknown = error instanceof RemexError && error.code === 'HOST_KEY_UNKNOWN'
+      throw isUnknown && certificate.kind === 'untrusted' ? foreignCertificate(vmId, certificate.authority) : error
+    })
+    const ended = await this.#starts.run({ purpose, login, trust: { ...NOTHING, keys: [key] } })
+    if (ended.status === 0) return ended
+    throw this.#starts.failure(ended)
   }
 
   /**
@@ -174,10 +180,10 @@ export class Attempt {
 
   async #connected({ process, place, wish }: Ended): Promise<Connection> {
     const info = this.#info(process, wish.trust)
-    const master = this.#starts.owned(new Master(process, place), (made) => made.end())
+    const master = this.#starts.owned(new Master({ process, place, reaper: this.#around.reaper }), (made) => made.end())
     const connecting = MuxConnection.over({ info, peer: this.#target, master }).catch((error: unknown) => { throw masterFailure(this.#target, error) })
     const connection = this.#starts.owned(await connecting, (made) => made.close())
-    if (this.#target.wantsHostKeys !== true) process.transcript.settle()
+    if (this.#target.wantsHostKeys !== true) process.settle()
     this.#starts.release()
     return connection
   }

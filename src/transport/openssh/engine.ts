@@ -4,6 +4,7 @@ import type { Connection, ConnectTarget, Engine } from '../contract.ts'
 import { within } from '../bounds.ts'
 import type { Attempt } from './attempt.ts'
 import type { SshProgram } from './program.ts'
+import type { Reaper } from './reaper.ts'
 
 /**
  * The engine that lets this machine's `ssh` connect: it has key exchange, certificates, security keys and settings that no library
@@ -12,6 +13,7 @@ import type { SshProgram } from './program.ts'
 export function opensshEngine(env: Pick<NodeJS.ProcessEnv, string>): Engine {
   const turnstile = new Turnstile()
   let asked: Promise<SshProgram> | undefined
+  let reaper: Reaper | undefined
   const program = (): Promise<SshProgram> => {
     asked ??= import('./program.ts').then(({ askProgram }) => askProgram(env))
     // Whoever installs it while we run is to be heard.
@@ -19,8 +21,9 @@ export function opensshEngine(env: Pick<NodeJS.ProcessEnv, string>): Engine {
     return asked
   }
   const attempt = async <T>(target: Omit<ConnectTarget, 'identities'>, signal: AbortSignal | undefined, work: (attempt: Attempt) => Promise<T>): Promise<T> => {
-    const { Attempt } = await import('./attempt.ts')
-    const made = new Attempt(target, { env, turnstile, program })
+    const [{ Attempt }, { Reaper }] = await Promise.all([import('./attempt.ts'), import('./reaper.ts')])
+    reaper ??= new Reaper()
+    const made = new Attempt(target, { env, turnstile, program, reaper })
     try {
       return await within({ timeoutMs: target.connectTimeoutMs, signal }, () => made.stage, () => work(made))
     } catch (error) {

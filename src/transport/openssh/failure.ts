@@ -9,7 +9,8 @@ import type { Transcript } from './transcript.ts'
 
 /**
  * The one place where what `ssh` says becomes an error of ours. Its texts at the level of errors are matched here and nowhere
- * else; they are the same from OpenSSH 7.4 to 10.5, and `test/transport/openssh-failure.test.ts` holds them to the one that is installed.
+ * else; they are the same from OpenSSH 7.4 to 10.5, and `test/transport/openssh-connect-failures.test.ts` holds the one that is
+ * installed to them.
  */
 
 /** A start of `ssh` that came to nothing. */
@@ -18,6 +19,8 @@ export interface FailedStart {
   readonly login: string
   readonly transcript: Transcript
   readonly requirePostQuantum: boolean
+  /** What the settings of ssh led through said last; undefined where there is nothing of the kind. */
+  readonly proxySaid?: string | undefined
   /** Whether a password was there to be asked for. */
   readonly hasPassword: boolean
   /** Names of what was there to log in with. */
@@ -144,8 +147,11 @@ function configured({ peer }: FailedStart, [line]: RegExpExecArray): RemexError 
 }
 
 /** The connection ended without ssh saying more than that. */
-function closed({ peer, transcript }: FailedStart): RemexError {
+function closed({ peer, transcript, proxySaid }: FailedStart): RemexError {
   const { phase, greeting, messages } = transcript
+  if (proxySaid !== undefined && (phase === 'dial' || phase === 'identification')) {
+    return peerError('UNREACHABLE', peer, `what ssh_config leads through ended before the host named itself${proxySaid === '' ? '' : `; it says: ${shown(proxySaid)}`}`, { hint: 'See ProxyJump and ProxyCommand in the settings of ssh, and try: ssh -v <host>' })
+  }
   const last = shown(messages.at(-1) ?? '')
   // The last of them is all that OpenSSH 7.4 says of it within the login.
   const isCut = /Connection (?:closed|reset)|closed by remote host|Broken pipe|Connection to .* (?:port .*: )?(?:timed out|aborted)|^Authentication failed\.$/i.test(last)

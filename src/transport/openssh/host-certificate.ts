@@ -130,6 +130,14 @@ export function invalidCertificate(vmId: string, reason: string): RemexError {
   })
 }
 
+/** `HOST_KEY_UNKNOWN` for a host certificate that somebody else signed: `ssh-ed25519 SHA256:…`. */
+export function foreignCertificate(vmId: string, authority: string): RemexError {
+  return remexError('HOST_KEY_UNKNOWN', `${vmId} shows a host certificate by ${printable(authority)}, which is not the authority that is trusted`, {
+    vmId,
+    hint: 'Nothing was trusted. Find out who signed it; the authority’s own: ssh-keygen -lf ca.pub',
+  })
+}
+
 function certificateOf(verdict: CertificateVerdict, { vmId, authorities }: CertificateQuestion): HostCertificate {
   const refuse = (message: string, hint: string): RemexError => remexError('HOST_KEY_UNKNOWN', `${vmId} ${message}`, { vmId, hint: `Nothing was trusted. ${hint}` })
   switch (verdict.kind) {
@@ -141,7 +149,7 @@ function certificateOf(verdict: CertificateVerdict, { vmId, authorities }: Certi
     case 'invalid':
       throw invalidCertificate(vmId, verdict.reason)
     case 'untrusted':
-      throw refuse(`shows a host certificate by ${printable(verdict.authority)}, which is not the authority that is trusted`, 'Find out who signed it; the authority’s own: ssh-keygen -lf ca.pub')
+      throw foreignCertificate(vmId, verdict.authority)
     case 'none':
       throw refuse('shows no host certificate', 'Have its key signed by the authority and set HostCertificate in its sshd_config, or give --fingerprint.')
     case 'failed':

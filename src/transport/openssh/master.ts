@@ -9,6 +9,7 @@ import { lossOf } from './failure.ts'
 import { Line } from './mux/line.ts'
 import type { WindowTiming } from './mux/window.ts'
 import type { Place } from './place.ts'
+import type { Reaper } from './reaper.ts'
 import { kill, type SshProcess } from './ssh-process.ts'
 
 /** How long the last words of an ssh whose connection broke are waited for. */
@@ -22,17 +23,26 @@ const CHANGES = /^(?:debug1: )?(?:Learned new hostkey|Deprecating obsolete hostk
 const CHANGES_NOTHING = /^debug1: client_input_hostkeys: no new or deprecated keys/
 const GIVES_UP = /^(?:debug1: client_input_hostkeys: |Server failed to confirm)/
 
+/** What a master is made of. */
+export interface MasterParts {
+  readonly process: SshProcess
+  readonly place: Place
+  readonly reaper: Reaper
+}
+
 /** An `ssh` in the background that is logged in, and what is left of its start. */
 export class Master implements ConnectedMaster {
   readonly #process: SshProcess
   readonly #place: Place
+  readonly #reaper: Reaper
   /** Those to it: as long as one of them is there, the master is. */
   readonly #sockets = new Set<Socket>()
   #pid: number | undefined
 
-  constructor(process: SshProcess, place: Place) {
+  constructor({ process, place, reaper }: MasterParts) {
     this.#process = process
     this.#place = place
+    this.#reaper = reaper
   }
 
   async openLine(timing: WindowTiming): Promise<Line> {
@@ -41,6 +51,7 @@ export class Master implements ConnectedMaster {
     socket.on('error', () => undefined).once('close', () => this.#sockets.delete(socket))
     await once(socket, 'connect')
     const line = await Line.open(socket, timing)
+    if (this.#pid === undefined) this.#reaper.watch(line.masterPid)
     this.#pid = line.masterPid
     return line
   }
@@ -50,6 +61,7 @@ export class Master implements ConnectedMaster {
     const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, LAST_WORDS_MS) })
     if (violation === undefined) await Promise.race([this.#process.silent, late])
     clearTimeout(timer)
+    await this.#process.gather()
     return lossOf(peer, this.#process.transcript, violation)
   }
 
@@ -58,6 +70,7 @@ export class Master implements ConnectedMaster {
     // Its number may be another's by now, unless it still holds a line of ours.
     if (this.#pid !== undefined && sockets.length > 0) kill(this.#pid, 'SIGTERM')
     for (const socket of sockets) socket.destroy(new Error('the master was ended'))
+    if (this.#pid !== undefined) this.#reaper.forget(this.#pid)
     this.#process.end()
     this.#place.removeNow()
   }

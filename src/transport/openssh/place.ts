@@ -39,6 +39,8 @@ export class Place {
   readonly agent = 'a'
   readonly link = 'l'
   readonly askpass = 'p'
+  /** Where ssh writes what it says, when others say something too. */
+  readonly log = 'e'
   /** A program that vouches for fingerprints. */
   readonly voucher = 'v'
   /** Names of the files with certificates. */
@@ -69,7 +71,7 @@ export class Place {
   }
 
   /** What ssh is told of, but for the agent. */
-  get names(): Omit<PlaceNames, 'agent'> {
+  get names(): Omit<PlaceNames, 'agent' | 'log'> {
     const { knownHosts, control, certificates } = this
     return { knownHosts, control, certificates, voucher: this.#vouches ? this.voucher : undefined }
   }

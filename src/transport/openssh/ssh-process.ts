@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile, truncate } from 'node:fs/promises'
 import { connect, createServer, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { sshArguments, type Start } from './arguments.ts'
@@ -16,6 +17,12 @@ export interface Around {
   readonly stream: Duplex | undefined
 }
 
+/** Two lines a run come together in this time. */
+const EMPTYING_MS = 60_000
+
+/** More than a line of what others say is of no use in a message. */
+const MOST_OF_OTHERS = 1000
+
 /**
  * An `ssh` that was started: it connects and logs in, and its first process ends with 0 when it stays in the background as a master,
  * or with something else when it did not come to that. Source: ssh(1), -f.
@@ -27,22 +34,59 @@ export class SshProcess {
   /** Settles when nobody can say anything any more: the master is gone too. */
   readonly silent: Promise<void>
   readonly #child: ChildProcess
+  /** The file that it writes to in place of its standard error. */
+  readonly #log: string | undefined
+  #logBytes = 0
+  #others = ''
   #isLeft = false
+  #emptying: NodeJS.Timeout | undefined
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, log: string | undefined) {
     this.#child = child
+    this.#log = log
     this.left = new Promise((resolve, reject) => {
       child.once('exit', (code) => {
         this.#isLeft = true
-        resolve(code)
+        this.gather().then(() => resolve(code), reject)
       })
       child.once('error', reject)
     })
     this.silent = new Promise((resolve) => child.stderr?.once('close', () => resolve()))
     child.stderr?.setEncoding('latin1').on('data', (chunk: string) => {
-      this.transcript.add(chunk)
-      if (this.transcript.isFull) this.end()
+      if (log !== undefined) this.#others = `${this.#others}${chunk}`.slice(-MOST_OF_OTHERS)
+      else this.#heard(chunk)
     })
+  }
+
+  /** The last that programs said which ssh started on the way to the host; empty where there were none. */
+  get others(): string {
+    return this.#others.trim().split('\n').at(-1)?.trim() ?? ''
+  }
+
+  /** Reads on in the file that it writes to, where that is where it speaks. */
+  async gather(): Promise<void> {
+    if (this.#log === undefined) return
+    const text = await readFile(this.#log, 'latin1').catch(() => '')
+    this.#heard(text.slice(this.#logBytes))
+    this.#logBytes = text.length
+  }
+
+  /** From now on only the end of what it says counts. A file that it writes to is emptied from time to time. */
+  settle(): void {
+    this.transcript.settle()
+    const log = this.#log
+    if (log === undefined) return
+    const empty = async (): Promise<void> => {
+      await truncate(log).catch(() => undefined)
+      this.#logBytes = 0
+    }
+    this.#emptying = setInterval(() => void empty(), EMPTYING_MS)
+    this.#emptying.unref()
+  }
+
+  #heard(text: string): void {
+    this.transcript.add(text)
+    if (this.transcript.isFull) this.end()
   }
 
   /** Starts it. Nothing of our environment reaches it but what it needs, unless its own settings count. */
@@ -58,7 +102,8 @@ export class SshProcess {
     })
     // It has a copy of its own.
     link?.destroy()
-    return new SshProcess(child)
+    const { log } = start.names
+    return new SshProcess(child, log === undefined ? undefined : place.path(log))
   }
 
   /** Ends it as soon as it says such a line. */
@@ -70,6 +115,7 @@ export class SshProcess {
   end(): void {
     const { pid } = this.#child
     if (!this.#isLeft && pid !== undefined) kill(-pid, 'SIGKILL')
+    clearInterval(this.#emptying)
     this.#child.stderr?.destroy()
   }
 }

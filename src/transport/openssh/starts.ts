@@ -15,6 +15,7 @@ import type { OfferedKeys } from './offered-keys.ts'
 import { awaitQuestion } from './password.ts'
 import { Place, type Trust } from './place.ts'
 import type { SshProgram } from './program.ts'
+import type { Reaper } from './reaper.ts'
 import { SshProcess } from './ssh-process.ts'
 
 /** What all starts of an engine share. */
@@ -22,6 +23,7 @@ export interface Surroundings {
   readonly env: Pick<NodeJS.ProcessEnv, string>
   readonly turnstile: Turnstile
   readonly program: () => Promise<SshProgram>
+  readonly reaper: Reaper
 }
 
 /** What there is to log in with. Undefined keys: ssh has its own ways. */
@@ -136,7 +138,7 @@ export class Starts {
       purpose,
       hasPassword: password !== undefined,
       isDialled: stream !== undefined,
-      names: { ...place.names, agent: agent && place.agent },
+      names: { ...place.names, agent: agent && place.agent, log: stream ? undefined : place.log },
       knownTypes: trust.keys.map(({ type }) => type),
       refusedTypes,
     }
@@ -161,10 +163,11 @@ export class Starts {
   }
 
   /** Why it came to nothing, as far as it is not the host's key. */
-  failure({ process: { transcript }, wish: { login }, offered }: Ended): RemexError {
+  failure({ process: { transcript, others }, wish: { login }, offered }: Ended): RemexError {
     const { login: name, requirePostQuantum, sshConfig } = this.#target
     const certificates = login.certificates.map(({ label, type }) => `${printable(label)} (${type})`)
     const tried = [...certificates, ...(offered?.list.map(({ label }) => label) ?? []), ...(login.password ? ['password'] : []), ...(sshConfig ? ['what ssh_config gives'] : [])]
-    return startFailure({ peer: this.#target, login: name, transcript, requirePostQuantum, hasPassword: login.password !== undefined, tried, notes: offered?.notes ?? [] })
+    const proxySaid = !this.#target.open && sshConfig?.isProxied === true ? others : undefined
+    return startFailure({ peer: this.#target, login: name, transcript, proxySaid, requirePostQuantum, hasPassword: login.password !== undefined, tried, notes: offered?.notes ?? [] })
   }
 }

@@ -30,6 +30,8 @@ export interface Negotiated {
 const NEW_KEYS = /^debug1: SSH2_MSG_NEWKEYS received/
 const KEX = /^debug1: kex: algorithm: (\S+)$/
 const CIPHER = /^debug1: kex: client->server cipher: (\S+) MAC: (\S+) compression: none$/
+/** Source: OpenSSH sshconnect.c, check_host_key. */
+const MATCH = /^debug1: Host '.*' is known and matches the \S+ host (key|certificate)\.$/
 const KEY = /^debug1: Server host key: (\S+) (SHA256:[A-Za-z0-9+/]{43})$/
 const CERTIFICATE = /^debug1: Server host certificate: (\S+)-cert-v01@openssh\.com (SHA256:[A-Za-z0-9+/]{43}), serial .* CA \S+ (SHA256:[A-Za-z0-9+/]{43}) valid /
 
@@ -72,9 +74,9 @@ export class Transcript {
     return this.#text.split('\n').slice(0, -1).map((line) => line.replace(/\r$/, ''))
   }
 
-  /** What ssh says without being asked for more; of a line that is too long, its end, which may be of ssh. */
+  /** What ssh says without being asked for more, its name left out; of a line that is too long, its end, which may be of ssh. */
   get messages(): readonly string[] {
-    return this.lines.filter((line) => !/^debug\d: /.test(line) && line !== '').map((line) => line.slice(-LONGEST_LINE))
+    return this.lines.filter((line) => line !== '' && !/^(?:debug\d: |OpenSSH_)/.test(line)).map((line) => line.slice(-LONGEST_LINE))
   }
 
   get phase(): Phase {
@@ -102,13 +104,15 @@ export class Transcript {
     return { kex, cipher, mac: mac === '<implicit>' ? '' : mac }
   }
 
-  /** The last that was shown before the login: a certificate that did not count may have come first. */
+  /** The last that was shown before the login, as that what it was taken for: a certificate that does not count leaves its key. */
   get hostKey(): ShownKey | undefined {
     const { lines } = this
     const end = lines.findIndex((line) => NEW_KEYS.test(line))
-    for (const line of lines.slice(0, end === -1 ? undefined : end).reverse()) {
+    const before = lines.slice(0, end === -1 ? undefined : end)
+    const isCertified = before.map((line) => MATCH.exec(line)?.[1]).findLast((what) => what !== undefined) === 'certificate'
+    for (const line of before.reverse()) {
       const [, type, fingerprint, authority] = KEY.exec(line) ?? CERTIFICATE.exec(line) ?? []
-      if (type !== undefined && fingerprint !== undefined) return { type, fingerprint, ...(authority !== undefined && { authority }) }
+      if (type !== undefined && fingerprint !== undefined) return { type, fingerprint, ...(isCertified && authority !== undefined && { authority }) }
     }
     return undefined
   }
