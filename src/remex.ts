@@ -82,7 +82,8 @@ export class Remex implements AsyncDisposable {
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
     this.#operations = new Operations(join(stateDir(env, homedir()), 'operations'))
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials })
-    this.#doctor = { config, dispatcher: this.#dispatcher, clock: systemClock, env }
+    const askSsh: DoctorRuntime['askSsh'] = async () => (await import('./transport/openssh/program.ts')).askProgram(env)
+    this.#doctor = { config, dispatcher: this.#dispatcher, clock: systemClock, env, askSsh }
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
     this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })
     this.trust = new HostTrust({ config, dispatcher: this.#dispatcher, checkCertificate: opensshCertificates(env) })

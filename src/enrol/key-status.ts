@@ -53,7 +53,7 @@ export async function keyStatus({ host, files, runtime }: Subject): Promise<KeyS
   }
   const ageDays = ageInDays(current, runtime.clock.now())
   const source = host.identityFile === undefined ? 'key_store' : 'identity_file'
-  return { vmId: host.id, source, type: current.key.type, fingerprint: current.fingerprint, ageDays, rotationDays, due: ageDays >= rotationDays }
+  return { vmId: host.id, source, type: current.key.type, fingerprint: current.fingerprint, ageDays, rotationDays, due: isDue(ageDays, rotationDays) }
 }
 
 /** Who opens the host: asks it. Rejects as connecting does. */
@@ -68,6 +68,11 @@ export async function keyHolders({ host, files, runtime, signal }: Subject): Pro
 /** How old a key is, in whole days. A clock that was set back does not make it negative. */
 export function ageInDays({ since }: Pick<StoredKey, 'since'>, nowMs: number): number {
   return Math.max(0, Math.floor((nowMs - since.getTime()) / DAY_MS))
+}
+
+/** Whether a key of this age is to be replaced: from the very day on that `key_rotation_days` names. */
+export function isDue(ageDays: number, rotationDays: number): boolean {
+  return ageDays >= rotationDays
 }
 
 function shownKey({ key, comment, options }: AuthorizedKey, retired: boolean): OtherKey {

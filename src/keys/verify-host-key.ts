@@ -102,7 +102,7 @@ function unknown(expected: HostKeyExpectation, key: HostKey, [authority]: readon
   const { vmId, store } = expected
   const trust = `remex hosts trust ${word(vmId)} --fingerprint ${fingerprint(key.blob)}`
   const hint = authority
-    ? `${place(authority)} names a certificate authority for it, which is asked by: remex hosts trust ${word(vmId)}. Or: ${trust}`
+    ? `${place(authority)} names a certificate authority for it, of which it shows no certificate, or is not asked for one (engine: ssh2): have its key signed, or: ${trust}`
     : `Compare the fingerprint with the host’s own (there: ssh-keygen -lf /etc/ssh/ssh_host_<type>_key.pub), then: ${trust}`
   return remexError('HOST_KEY_UNKNOWN', `${showing(expected, key)}, and no key is known for it${malformedNote(store)}`, { hint, vmId })
 }

@@ -53,6 +53,11 @@ export type HostKeyAlgorithm = (typeof ALGORITHMS.hostKey)[number]
 /** The marker of strict key exchange in a server's list. Source: OpenSSH PROTOCOL, section 1.10. */
 export const STRICT_KEX = 'kex-strict-s-v00@openssh.com'
 
+/** Whether a cipher is open to prefix truncation (CVE-2023-48795) without strict key exchange. */
+export function needsStrictKex(cipher: string): boolean {
+  return cipher === 'chacha20-poly1305@openssh.com'
+}
+
 const RSA_MIN_BITS = 2048
 // What OpenSSL verifies at most; beyond it a key only costs time.
 const RSA_MAX_BITS = 16_384

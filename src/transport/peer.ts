@@ -42,6 +42,12 @@ export function cancelledError({ peer, phase }: Stage, reason: unknown): RemexEr
   return peerError('CANCELLED', peer, `cancelled while ${DOING[phase]}`, { cause: reason })
 }
 
+/** The error of a connection from which an attacker could drop messages unseen. */
+export function openToTruncation(peer: Peer): RemexError {
+  const message = 'chacha20-poly1305 without strict key exchange lets an attacker drop messages (CVE-2023-48795)'
+  return peerError('HANDSHAKE_FAILED', peer, message, { hint: 'Update the SSH server, or enable an AES-GCM or AES-CTR cipher on it.' })
+}
+
 /** An error about this peer: `vm01 (10.0.0.10:22): <what happened>`. */
 export function peerError(
   code: ErrorCode,

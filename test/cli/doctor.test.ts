@@ -17,8 +17,8 @@ async function open(ids: readonly string[], options?: WorkshopOptions): Promise<
   shop = await Workshop.with(ids, options)
 }
 
-const LOCAL = ['node', 'configuration', 'key_store', 'keys', 'known_hosts', 'audit', 'audit_chain']
-const REMOTE = ['dns', 'tcp', 'banner', 'algorithms', 'host_key', 'authentication', 'shell', 'checksum_tool', 'disk', 'clock', 'sudo', 'sshd_limits']
+const LOCAL = ['node', 'configuration', 'ssh', 'key_store', 'keys', 'certificates', 'known_hosts', 'audit', 'audit_chain']
+const REMOTE = ['dns', 'tcp', 'banner', 'algorithms', 'post_quantum', 'host_key', 'authentication', 'shell', 'checksum_tool', 'disk', 'clock', 'sudo', 'sshd_limits']
 
 describe('doctor', () => {
   it('tells people of this machine, then of each host, a line for each check, and exits with 0 where nothing failed', async () => {

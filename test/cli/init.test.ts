@@ -65,21 +65,22 @@ describe('init --from-ssh-config', () => {
     expect(stderr.split('\n')).toEqual([
       expect.stringMatching(/^remex: w\\x1b\[2J is left out: expected a host id/),
       'remex: ~/.ssh/config:10: this Match and what stands under it is left out: only "all", "host" and "originalhost" are understood',
-      expect.stringMatching(/^remex: gate: its ProxyCommand cannot be kept/),
+      'remex: gate: its ProxyCommand is kept by ssh_config: the ssh of this machine runs it',
       '',
     ])
     expect((await stat(shop.path('ssh.yml'))).mode & 0o777).toBe(0o600)
     expect(await written('ssh')).toEqual([
       { vm_id: 'db', address: '10.0.0.2', port: 22, login: 'bob', groups: [], enabled: true },
       { vm_id: 'web', address: '10.0.0.1', port: 22, login: 'bob', groups: [], enabled: true },
-      { vm_id: 'gate', address: 'gate.example.com', port: 22, login: 'bob', groups: [], enabled: false },
+      { vm_id: 'gate', address: 'gate.example.com', port: 22, login: 'bob', groups: [], enabled: true },
     ])
   })
 
   it('keeps keys and jumps, and the comments of the rest', async () => {
     const text = await readFile(shop.path('ssh.yml'), 'utf8')
     expect(text).toContain('    identity_file: ~/.ssh/id_web\n    jump: gate\n')
-    expect(text).toContain('# Not enabled: ssh reached it by a ProxyCommand')
+    expect(text).toContain('    ip: gate.example.com\n    ssh_user: bob\n    ssh_config: gate\n')
+    expect(text).toContain('#ssh_config_path:')
     expect(text).toContain('#policy:')
   })
 

@@ -8,7 +8,7 @@ import { prepared } from '../../src/cli/prepared.ts'
 import { shellWords } from './shell-words.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const PAGES = ['README.md', 'docs/cli.md', 'docs/durable.md', 'docs/troubleshooting.md', 'docs/hardening.md', 'docs/testing.md', 'docs/configuration.md', 'docs/audit.md', 'docs/architecture.md', 'CONTRIBUTING.md', 'SECURITY.md']
+const PAGES = ['README.md', 'docs/cli.md', 'docs/keys.md', 'docs/durable.md', 'docs/troubleshooting.md', 'docs/hardening.md', 'docs/testing.md', 'docs/configuration.md', 'docs/audit.md', 'docs/architecture.md', 'CONTRIBUTING.md', 'SECURITY.md']
 
 const page = await readFile(join(ROOT, 'docs/cli.md'), 'utf8')
 /** The program with every command as it is, and nothing behind them. */

@@ -79,11 +79,11 @@ describe('the host key verifier', () => {
     expect(judge({ text: `\n@revoked * ${line(offered)}\n` })?.message).toContain('/etc/kh:2 marks as @revoked')
   })
 
-  it('names a certificate authority that may vouch for the host, and how it is asked', () => {
+  it('names a certificate authority that may vouch for the host, and what it needs', () => {
     const error = judge({ text: `@cert-authority * ${line(other)}\n` })
     expect(error?.code).toBe('HOST_KEY_UNKNOWN')
     expect(error?.hint).toContain('/etc/kh:1 names a certificate authority')
-    expect(error?.hint).toContain('remex hosts trust vm01. Or: ')
+    expect(error?.hint).toContain('have its key signed, or: remex hosts trust vm01 --fingerprint ')
   })
 
   it('says which lines could not be understood where a host is unknown', () => {

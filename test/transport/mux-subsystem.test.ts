@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Channel } from '../../src/transport/contract.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
-import { uint32 } from '../../src/transport/openssh/mux/wire.ts'
+import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { until } from '../../testkit/until.ts'
 import { failureOf } from '../failure-of.ts'
 import { connectedTo, type Connected } from './mux-connected.ts'
@@ -27,15 +27,36 @@ async function running({ connection }: Connected, index: number): Promise<{ chan
 }
 
 describe('a subsystem', () => {
-  test('has a line of its own, which ends with it', async () => {
+  test('has a line of its own, which stays for the next one', async () => {
     const connected = await connectedTo(puppet)
-    const { channel, far, number } = await running(connected, 1)
+    const { connection } = connected
+    const [first] = [await running(connected, 1), await running(connected, 2)]
     expect(puppet.far(0).packets).toEqual([])
-    far.send(MESSAGE.close, uint32(number))
-    await channel.closed
-    await until(() => far.socket.closed, { what: 'the end of its line' })
-    expect(connected.connection.isClosed).toBe(false)
-    connected.connection.close()
+    first.far.send(MESSAGE.close, uint32(first.number))
+    await first.channel.closed
+    const starting = connection.subsystem('sftp')
+    const number = await first.far.confirm({ index: 1 })
+    await first.far.came(MESSAGE.request, 1)
+    first.far.send(MESSAGE.success, uint32(number))
+    await starting
+    expect(puppet.lines).toHaveLength(3)
+    connection.close()
+    for (const { socket } of puppet.lines) await until(() => socket.closed, { what: 'the end of all lines' })
+  })
+
+  test('that gets no channel leaves its line as it is: ssh would end itself over the end of one', async () => {
+    const { connection } = await connectedTo(puppet)
+    for (const index of [0, 1, 2]) {
+      const failing = failureOf(connection.subsystem('sftp'))
+      const far = await lineOf(1)
+      const open = await far.came(MESSAGE.open, index)
+      open.string()
+      far.send(MESSAGE.openFailure, uint32(open.uint32()), uint32(1), string('no more'), string(''))
+      expect(await failing).toMatchObject({ code: 'CHANNEL_REFUSED', mayHaveRun: false })
+      expect(far.socket.readyState).toBe('open')
+    }
+    expect(puppet.lines).toHaveLength(2)
+    connection.close()
   })
 
   test('shares the line of the connection where it can have none', async () => {
@@ -65,7 +86,7 @@ describe('a subsystem', () => {
     ['is refused', (far, number) => far.send(MESSAGE.failure, uint32(number)), 'CHANNEL_REFUSED'],
     ['gets a close in place of an answer', (far, number) => far.send(MESSAGE.close, uint32(number)), 'CONNECTION_LOST'],
     ['gets no answer before its line ends', (far) => far.socket.destroy(), 'CONNECTION_LOST'],
-  ])('that %s has run nothing, and leaves no line behind', async (_what, answer, code) => {
+  ])('that %s has run nothing, and costs the connection nothing', async (_what, answer, code) => {
     const { connection } = await connectedTo(puppet)
     const failing = failureOf(connection.subsystem('sftp'))
     const far = await lineOf(1)
@@ -73,7 +94,6 @@ describe('a subsystem', () => {
     await far.came(MESSAGE.request)
     answer(far, number)
     expect(await failing).toMatchObject({ code, mayHaveRun: false, message: expect.stringContaining('vm01') })
-    await until(() => far.socket.closed, { what: 'the end of its line' })
     expect(connection.isClosed).toBe(false)
     connection.close()
   })

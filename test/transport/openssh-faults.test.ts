@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest'
 import { findProgram } from '../../testkit/daemon.ts'
 import { startOpensshServer, startSshServer, type OpensshServer, type Skipped } from '../../testkit/index.ts'
@@ -59,6 +60,21 @@ describe('a master', () => {
     expect(packet?.[4]).toBe(2)
     connection.close()
     expect(await connection.closed).toBeNull()
+    await scene.isClean()
+  })
+
+  test('is not ended by a subsystem that gets no channel: what runs goes on', async (context) => {
+    await using scene = await openScene()
+    const connection = await scene.engine.connect(targetOf(serverOf(context)))
+    const channels = await Promise.all(Array.from({ length: 10 }, () => connection.exec('cat')))
+    for (const _attempt of [1, 2]) expect(await failureOf(connection.subsystem('sftp'))).toMatchObject({ code: 'CHANNEL_REFUSED', mayHaveRun: false })
+    for (const channel of channels) channel.stdin.end('on')
+    expect(await Promise.all(channels.map(async ({ stdout }) => text(stdout)))).toEqual(channels.map(() => 'on'))
+    const sftp = await until(() => connection.subsystem('sftp'), { what: 'a slot to be free again' })
+    sftp.close()
+    await sftp.closed
+    expect(String((await collect(await connection.exec('echo fine'))).stdout)).toBe('fine\n')
+    connection.close()
     await scene.isClean()
   })
 

@@ -47,6 +47,7 @@ export function hostOf(facts: HostFacts): ImportedHost | LeftOut {
     jump: way.jump,
     groups: groupsOf(facts),
     sudo: sudoOf(facts),
+    sshConfig: undefined,
     disabled: way.disabled,
   }
 }

@@ -19,6 +19,8 @@ export interface ImportedHost {
   readonly jump: readonly Hop[]
   readonly groups: readonly string[]
   readonly sudo: boolean | string | undefined
+  /** The name by which the settings of `ssh` know it, where they alone lead there; undefined: what else stands here does. */
+  readonly sshConfig: string | undefined
   /** Why it is taken over with `enabled: false`; undefined: it is enabled. */
   readonly disabled: string | undefined
 }

@@ -47,6 +47,7 @@ function entryOf(host: ImportedHost, ids: ReadonlySet<string>): Entry {
     enabled: host.disabled === undefined ? undefined : false,
     groups: host.groups.length > 0 ? host.groups : undefined,
     identity_file: host.identityFile,
+    ssh_config: host.sshConfig,
     jump: host.jump.length > 0 ? host.jump.map((hop) => hopText(hop, ids)).join(',') : undefined,
     sudo: host.sudo,
   }

@@ -2,6 +2,7 @@ import { isIPv6 } from 'node:net'
 import { SSHConfig } from 'ssh-config'
 import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
+import { isJump } from '../jump.ts'
 import { hopAddress, splitHops, type HopParts } from './hop.ts'
 import { MOST_HOSTS, Notices, type Hop, type Imported, type ImportedHost, type SourceFile } from './imported.ts'
 import { holds, readBlocks, type Directive, type Includes, type SshBlocks } from './ssh-blocks.ts'
@@ -50,17 +51,19 @@ export async function importSshConfig(file: SourceFile, around: SshSurroundings)
 
 async function importHost(alias: string, importing: Importing): Promise<ImportedHost> {
   const values = valuesOf(alias, importing.read)
-  if (values.hostKeyAlias !== undefined) importing.notices.add('HostKeyAlias cannot be kept; the host key is looked for under its address: remex hosts trust', alias)
+  const jump = jumpOf(alias, values, importing)
+  if (values.hostKeyAlias !== undefined && jump !== BEYOND_US) importing.notices.add('HostKeyAlias cannot be kept; the host key is looked for under its address: remex hosts trust', alias)
   return {
     id: alias,
     address: values.hostName,
     port: portOf(values.port),
     login: values.user,
     identityFile: await identityFile(alias, values, importing),
-    jump: jumpOf(alias, values, importing),
+    jump: jump === BEYOND_US ? [] : jump,
     groups: [],
     sudo: undefined,
-    disabled: disabledBecause(alias, values, importing),
+    sshConfig: jump === BEYOND_US ? alias : undefined,
+    disabled: undefined,
   }
 }
 
@@ -145,32 +148,40 @@ function identityPath(written: string, alias: string, values: SshValues, { home,
   return expandTokens(written.replace(/^~/, home), { d: home, h: hostName, n: alias, p: port, r: user, u: osUser })
 }
 
-function jumpOf(alias: string, values: SshValues, importing: Importing): readonly Hop[] {
-  if (values.proxyJump === undefined || values.proxyCommand !== undefined) return []
-  const hops = splitHops(values.proxyJump)
+/** A way that no `jump` can say, so that it is left to ssh. */
+const BEYOND_US = 'beyond us'
+
+function jumpOf(alias: string, values: SshValues, importing: Importing): readonly Hop[] | typeof BEYOND_US {
+  const { notices } = importing
+  if (values.proxyCommand !== undefined) {
+    notices.add('its ProxyCommand is kept by ssh_config: the ssh of this machine runs it', alias)
+    return BEYOND_US
+  }
+  const hops = values.proxyJump === undefined ? [] : splitHops(values.proxyJump)
   if (hops.length === 1 && hops[0]?.name === alias) {
-    importing.notices.add('its ProxyJump leads to itself and is left out', alias)
+    notices.add('its ProxyJump leads to itself and is left out', alias)
     return []
   }
-  return hops.map((hop, index) => (hop ? importHop(hop, { isFirst: index === 0, alias, values }, importing) : { id: undefined, address: undefined }))
+  const jump = hops.map((hop, index) => hop && importHop(hop, { isFirst: index === 0, values }, importing))
+  // What has a token means another thing for each host.
+  const isSaid = values.proxyJump?.includes('%') !== true && jump.every((hop) => hop !== undefined && isJump(hop.address ?? ''))
+  if (isSaid) return jump.filter((hop) => hop !== undefined)
+  notices.add('its ProxyJump says what a jump cannot, and is kept by ssh_config: the ssh of this machine goes that way', alias)
+  return BEYOND_US
 }
 
-/** ssh reads the same configuration for a hop. */
-function importHop(hop: HopParts, of: { isFirst: boolean; alias: string; values: SshValues }, { read, around, notices }: Importing): Hop {
+/** ssh reads the same configuration for a hop. Undefined where its own way would be lost. */
+function importHop(hop: HopParts, of: { isFirst: boolean; values: SshValues }, { read, around }: Importing): Hop | undefined {
   const its = valuesOf(hop.name, read)
   const isAsWritten = (hop.login ?? its.user) === its.user && (hop.port === undefined || hop.port === Number(its.port ?? 22))
   const isAlias = read.aliases.has(hop.name) && isAsWritten
-  const isIndirect = (its.proxyJump !== undefined && its.proxyJump !== hop.name) || its.proxyCommand !== undefined
-  if (!isAlias && of.isFirst && isIndirect) notices.add(`the way to its jump host ${hop.name} is by another, which is not kept`, of.alias)
+  // One that leads to itself is no way at all.
+  const isJumping = its.proxyJump !== undefined && splitHops(its.proxyJump)[0]?.name !== hop.name
+  const isIndirect = isJumping || its.proxyCommand !== undefined
+  if (!isAlias && of.isFirst && isIndirect) return undefined
   // Without a login of its own Remex takes that of the host behind it, and ssh that of the user.
   const login = hop.login ?? its.user ?? (of.values.user === undefined ? undefined : around.osUser)
   const port = hop.port ?? Number(its.port ?? 22)
   const address = hopAddress({ login, name: isIPv6(hop.name) ? hop.name : its.hostName, port })
   return { id: isAlias ? hop.name : undefined, address }
-}
-
-function disabledBecause(alias: string, { proxyCommand }: SshValues, { notices }: Importing): string | undefined {
-  if (proxyCommand === undefined) return undefined
-  notices.add('its ProxyCommand cannot be kept, so it is taken over with enabled: false; a jump may do the same', alias)
-  return 'ssh reached it by a ProxyCommand; a jump may do the same'
 }

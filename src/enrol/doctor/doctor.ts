@@ -10,6 +10,7 @@ import { about, INSPECTION_CHECKS, NETWORK_CHECKS, skipped, type Finding, type J
 import { inspectHost } from './inspection.ts'
 import { localChecks } from './local-checks.ts'
 import { networkChecks } from './network-checks.ts'
+import type { AskSsh } from './ssh-check.ts'
 
 /** How to look for what is wrong. */
 export interface DoctorOptions {
@@ -24,6 +25,8 @@ export interface DoctorRuntime {
   readonly dispatcher: Pick<Dispatcher, 'step'>
   readonly clock: Clock
   readonly env: NodeJS.ProcessEnv
+  /** Undefined: the `ssh` of this machine is not asked what it can do. */
+  readonly askSsh?: AskSsh | undefined
 }
 
 /** As many as Remex begins at a time with one server. */
@@ -34,13 +37,13 @@ const MOST_LOGINS_AT_ONCE = 8
  * changed. `targets` undefined: all hosts that may be used. Throws `USAGE`, `HOST_UNKNOWN` or `HOST_NOT_ALLOWED` for targets that are wrong, and `CANCELLED`.
  */
 export async function* examine(runtime: DoctorRuntime, targets: string | readonly string[] | undefined, { parallel, signal }: DoctorOptions): AsyncGenerator<Finding, void> {
-  const { config, clock, env } = runtime
+  const { config, clock, env, askSsh } = runtime
   const { hosts, leftOut } = chosen(config, targets)
   const atOnce = parallel ?? config.settings.maxParallel
   if (!Number.isSafeInteger(atOnce) || atOnce < 1) throw remexError('USAGE', `parallel: ${String(atOnce)} is not a whole number of at least 1`)
   // Every host listens to it, and Node takes more than ten listeners for a leak.
   if (signal) setMaxListeners(0, signal)
-  const local = await localChecks(config, hosts, { env, nowMs: clock.now(), nodeVersion: process.versions.node })
+  const local = await localChecks(config, hosts, { env, nowMs: clock.now(), nodeVersion: process.versions.node, askSsh })
   yield* about(undefined, local)
   for (const { id, reason } of leftOut) yield* about(id, [skipped('configuration', `${id} is ${reason}`)])
   const visit = new Visit(runtime, { hosts, parallel: atOnce, signal, isAuditable: !local.some(({ check, status }) => check === 'audit' && status === 'failed') })
@@ -105,4 +108,4 @@ class Visit {
 
 const notLookedAt = (why: string): readonly Judgement[] => INSPECTION_CHECKS.map((check) => skipped(check, `not looked at, because of ${why}`))
 
-const serverOf = ({ jump, address, port }: HostConfig): string => `${jump ?? ''}>${address}:${port}`
+const serverOf = ({ jump, sshConfig, address, port }: HostConfig): string => `${jump ?? ''}>${sshConfig?.alias ?? ''}>${address}:${port}`

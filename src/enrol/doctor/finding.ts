@@ -5,13 +5,13 @@ import { printable } from '../../core/printable.ts'
 export type FindingStatus = 'ok' | 'warning' | 'failed' | 'skipped'
 
 /** What is looked at on this machine, in this order. */
-export const LOCAL_CHECKS = ['node', 'configuration', 'key_store', 'keys', 'known_hosts', 'audit', 'audit_chain'] as const
+export const LOCAL_CHECKS = ['node', 'configuration', 'ssh', 'key_store', 'keys', 'certificates', 'known_hosts', 'audit', 'audit_chain'] as const
 
 /** What is looked at from afar, without logging in. */
 export const NETWORK_CHECKS = ['dns', 'tcp', 'banner'] as const
 
 /** What is looked at over one connection. */
-export const INSPECTION_CHECKS = ['algorithms', 'host_key', 'authentication', 'shell', 'checksum_tool', 'disk', 'clock', 'sudo', 'sshd_limits'] as const
+export const INSPECTION_CHECKS = ['algorithms', 'post_quantum', 'host_key', 'authentication', 'shell', 'checksum_tool', 'disk', 'clock', 'sudo', 'sshd_limits'] as const
 
 /**
  * The name of a check. Only where something went wrong there are also: `hosts` (there are none to look at), `policy` (it lets us look

@@ -5,6 +5,7 @@ import { quoteWord } from '../../core/quote.ts'
 import type { Dispatcher } from '../../fleet/dispatch.ts'
 import type { HostSteps } from '../../fleet/steps.ts'
 import type { ConnectionInfo } from '../../transport/contract.ts'
+import { judgeConnection } from './connection-judgements.ts'
 import { judgeFacts } from './fact-judgements.ts'
 import { factsScript, parseFacts } from './facts.ts'
 import { failed, failedBy, INSPECTION_CHECKS, ok, skipped, warning, type CheckName, type Judgement } from './finding.ts'
@@ -66,7 +67,7 @@ class Inspection {
 
   async work(on: HostSteps): Promise<void> {
     const info = await this.#telling((error) => connectFailure(on, error), () => on.connect())
-    this.found.push(algorithms(info), hostKey(info), await authentication(on))
+    this.found.push(...judgeConnection(info, on.host.id), await authentication(on))
     await this.#telling((error) => Promise.resolve([failedBy('shell', error)]), async () => this.found.push(...(await this.#facts(on, info))))
   }
 
@@ -122,14 +123,18 @@ const KNOWN = ok('host_key', 'known, and proven by the server')
 
 async function connectFailure(on: HostSteps, error: RemexError): Promise<readonly Judgement[]> {
   if (error.code === 'KEY_NOT_FOUND' || error.code === 'KEY_UNUSABLE') return withoutKey(on, error)
-  const check = STOPPED_AT[error.code] ?? 'connection'
+  // There ssh may refuse its own settings, which is no matter of the host's key.
+  const isOfSsh = error.code === 'CONFIG_INVALID' && on.host.sshConfig !== undefined
+  const check = (isOfSsh ? undefined : STOPPED_AT[error.code]) ?? 'connection'
   if (error.code === 'AUTH_FAILED') return [AGREED, KNOWN, refusedLogin(on.host, error)]
   return error.code.startsWith('HOST_KEY_') ? [AGREED, failedBy(check, error)] : [failedBy(check, error)]
 }
 
 /** Nobody knocked for want of a key: the host can still be asked whether it is the right one. */
 async function withoutKey(on: HostSteps, error: RemexError): Promise<readonly Judgement[]> {
-  const login = failed('authentication', error.message, error.code === 'KEY_NOT_FOUND' && on.host.identityFile === undefined ? setUp(on.host) : error.hint)
+  const { identityFile, identityCertificate } = on.host
+  const isKey = error.code === 'KEY_NOT_FOUND' && identityFile === undefined && identityCertificate === undefined
+  const login = failed('authentication', error.message, isKey ? setUp(on.host) : error.hint)
   try {
     const methods = await on.loginMethods()
     return [AGREED, KNOWN, { ...login, message: `${login.message}; the server accepts: ${methods.join(', ')}` }]
@@ -141,18 +146,12 @@ async function withoutKey(on: HostSteps, error: RemexError): Promise<readonly Ju
 }
 
 function refusedLogin(host: HostConfig, { message, hint }: RemexError): Judgement {
-  return failed('authentication', message, `${hint}\n${setUp(host)}`)
+  const { identityCertificate: certificate } = host
+  // Who logs in by an authority's word looks at that first, and need not be in any authorized_keys.
+  return failed('authentication', message, `${hint}\n${certificate === undefined ? setUp(host) : `ssh-keygen -Lf ${quoteWord(certificate)}`}`)
 }
 
 const setUp = ({ id }: HostConfig): string => `remex keys setup ${quoteWord(id)}`
-
-function algorithms({ engine, kex, cipher, mac, hostKey: { type } }: ConnectionInfo): Judgement {
-  return ok('algorithms', [kex, cipher, ...(mac === '' ? [] : [mac]), type, `by ${engine}`].join(', '))
-}
-
-function hostKey({ hostKey: { type, fingerprint: shown, authority } }: ConnectionInfo): Judgement {
-  return ok('host_key', `${type} ${shown}${authority === undefined ? '' : `, certified by ${authority}`}`)
-}
 
 /** What can be guessed, or asked out of somebody. */
 const WITHOUT_KEY = ['password', 'keyboard-interactive']

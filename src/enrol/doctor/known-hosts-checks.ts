@@ -4,6 +4,7 @@ import { octal } from '../../core/atomic-file.ts'
 import { foldIds } from '../../core/fold.ts'
 import { quoteWord } from '../../core/quote.ts'
 import { HostKeyStore, readKnownHosts } from '../../keys/known-hosts.ts'
+import { certAuthoritiesOf } from '../../keys/verify-host-key.ts'
 import { failed, failedBy, ok, warning, type Judgement } from './finding.ts'
 
 /** Whether the known_hosts files can be read and understood, and whether there is a key for each of these hosts. */
@@ -12,9 +13,15 @@ export async function knownHostsChecks(paths: readonly string[], hosts: readonly
   for (const path of paths) files.push(...(await fileChecks(path)))
   // Then no host is trusted, whatever the other files say.
   if (files.some(({ status }) => status === 'failed')) return files
-  const missing = await hostsWithoutKey(paths, hosts)
-  if (missing) return [...files, missing]
-  return files.length > 0 ? files : [ok('known_hosts', `${paths.join(', ')}: ${hosts.length === 1 ? 'a key is' : 'keys are'} known for all that are looked at (${hosts.length})`)]
+  const vouched = vouchers(hosts, await HostKeyStore.load(paths))
+  const missing = vouched.get('nothing')
+  if (missing) return [...files, withoutKey(missing, paths)]
+  return files.length > 0 ? files : [ok('known_hosts', `${paths.join(', ')}: ${shownVouchers(vouched)}`)]
+}
+
+/** Whether an authority may vouch for the host, by lines that the host's engine reads. */
+export function hasAuthority({ address, port, hostKeys, engine }: HostConfig, store: HostKeyStore): boolean {
+  return engine !== 'ssh2' && certAuthoritiesOf({ address, port, pinned: hostKeys, store }).length > 0
 }
 
 async function fileChecks(path: string): Promise<readonly Judgement[]> {
@@ -32,10 +39,36 @@ async function fileChecks(path: string): Promise<readonly Judgement[]> {
   }
 }
 
-async function hostsWithoutKey(paths: readonly string[], hosts: readonly HostConfig[]): Promise<Judgement | undefined> {
-  const store = await HostKeyStore.load(paths)
-  const without = hosts.filter(({ hostKeys, address, port }) => hostKeys.length === 0 && store.knownTypes(address, port).length === 0)
-  if (without.length === 0) return undefined
-  const ids = foldIds(without.map(({ id }) => id))
+/** What says which host it is. `ssh_config`: it is known by a name that ssh's settings may give it, which shows when it is connected to. */
+type Voucher = 'key' | 'authority' | 'ssh_config' | 'nothing'
+
+function vouchers(hosts: readonly HostConfig[], store: HostKeyStore): ReadonlyMap<Voucher, readonly string[]> {
+  const ids = new Map<Voucher, string[]>()
+  for (const host of hosts) {
+    const voucher = voucherOf(host, store)
+    ids.set(voucher, [...(ids.get(voucher) ?? []), host.id])
+  }
+  return ids
+}
+
+function voucherOf(host: HostConfig, store: HostKeyStore): Voucher {
+  const { hostKeys, address, port, sshConfig } = host
+  if (hostKeys.length > 0 || store.knownTypes(address, port).length > 0) return 'key'
+  if (hasAuthority(host, store)) return 'authority'
+  return sshConfig === undefined ? 'nothing' : 'ssh_config'
+}
+
+function shownVouchers(vouched: ReadonlyMap<Voucher, readonly string[]>): string {
+  const count = (voucher: Voucher): number => vouched.get(voucher)?.length ?? 0
+  const [keys, authorities, names] = [count('key'), count('authority'), count('ssh_config')]
+  return [
+    ...(keys > 0 || authorities + names === 0 ? [`${keys === 1 ? 'a key is' : 'keys are'} known for ${authorities + names === 0 ? `all that are looked at (${keys})` : keys}`] : []),
+    ...(authorities === 0 ? [] : [`an authority vouches for ${authorities}`]),
+    ...(names === 0 ? [] : [`${names} may be known by another name, of ssh_config`]),
+  ].join(', ')
+}
+
+function withoutKey(missing: readonly string[], paths: readonly string[]): Judgement {
+  const ids = foldIds(missing)
   return failed('known_hosts', `no key is known for ${ids}: neither by host_key nor in ${paths.join(', ')}`, `remex hosts trust ${quoteWord(ids)}`)
 }

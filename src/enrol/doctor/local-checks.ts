@@ -1,10 +1,14 @@
 import { hostState } from '../../config/target-hosts.ts'
-import type { Config, HostConfig } from '../../config/types.ts'
+import type { Config, HostConfig, Settings } from '../../config/types.ts'
 import type { RemexError } from '../../core/errors.ts'
+import { HostKeyStore } from '../../keys/known-hosts.ts'
 import { auditChecks } from './audit-checks.ts'
+import { certificatesCheck } from './certificate-checks.ts'
 import { about, failed, failedBy, LOCAL_CHECKS, ok, skipped, warning, type Finding, type Judgement } from './finding.ts'
-import { keyChecks } from './key-checks.ts'
-import { knownHostsChecks } from './known-hosts-checks.ts'
+import { keysCheck, keyStoreCheck } from './key-checks.ts'
+import { lookAtKeys, type KeyLook } from './key-looks.ts'
+import { hasAuthority, knownHostsChecks } from './known-hosts-checks.ts'
+import { sshCheck, type AskSsh, type SshNeeds } from './ssh-check.ts'
 
 /** What the checks of this machine are made with. */
 export interface LocalSurroundings {
@@ -12,18 +16,33 @@ export interface LocalSurroundings {
   readonly nowMs: number
   /** Without a `v`: `20.19.0`. */
   readonly nodeVersion: string
+  /** Undefined: the `ssh` of this machine is not asked what it can do. */
+  readonly askSsh?: AskSsh | undefined
 }
 
 /** All checks of this machine, for these hosts. */
-export async function localChecks(config: Config, hosts: readonly HostConfig[], { env, nowMs, nodeVersion }: LocalSurroundings): Promise<readonly Judgement[]> {
+export async function localChecks(config: Config, hosts: readonly HostConfig[], { env, nowMs, nodeVersion, askSsh }: LocalSurroundings): Promise<readonly Judgement[]> {
   const { settings } = config
+  const store = await keyStoreCheck(settings, hosts)
+  const reachable = store.status === 'failed' ? hosts.filter(({ identityFile }) => identityFile !== undefined) : hosts
+  const looks = await lookAtKeys({ settings, env, nowMs }, reachable)
   return [
     nodeCheck(nodeVersion),
     configurationCheck(config),
-    ...(await keyChecks({ settings, env, nowMs }, hosts)),
+    await sshCheck(askSsh, await sshNeeds(settings, hosts, looks)),
+    store,
+    ...(looks.length === 0 ? [skipped('keys', hosts.length === 0 ? 'there is no host to have one' : 'the key store cannot be used')] : keysCheck(settings, looks)),
+    ...certificatesCheck(looks, nowMs),
     ...(await knownHostsChecks(settings.knownHostsPaths, hosts)),
     ...(await auditChecks(settings.auditPath, nowMs)),
   ]
+}
+
+/** Of a host whose keys or known_hosts files cannot be read, the configuration tells. */
+async function sshNeeds(settings: Settings, hosts: readonly HostConfig[], looks: readonly KeyLook[]): Promise<readonly SshNeeds[]> {
+  const identities = new Map(looks.map((look) => [look.host.id, look.identities]))
+  const store = await HostKeyStore.load(settings.knownHostsPaths).catch(() => undefined)
+  return hosts.map((host) => ({ host, settings, identities: identities.get(host.id) ?? [], hasAuthority: store !== undefined && hasAuthority(host, store) }))
 }
 
 /** What there is to say where there is no configuration to go by: `error` says why. */

@@ -25,8 +25,10 @@ type Place = Pick<HostConfig, 'address' | 'port'>
  * Whether the host's name is known, its port is open, and an SSH server answers there, without logging in. What comes behind the first
  * failure is skipped. Rejects with `CANCELLED` alone.
  */
-export async function networkChecks(host: Pick<HostConfig, 'address' | 'port' | 'jump'>, limits: NetworkLimits): Promise<readonly Judgement[]> {
-  if (host.jump !== undefined) return NETWORK_CHECKS.map((check) => skipped(check, `reached through ${host.jump ?? ''}`))
+export async function networkChecks(host: Pick<HostConfig, 'address' | 'port' | 'jump' | 'sshConfig'>, limits: NetworkLimits): Promise<readonly Judgement[]> {
+  const { jump, sshConfig } = host
+  const way = jump !== undefined ? `through ${jump}` : sshConfig && `as ssh_config says of ${sshConfig.alias}`
+  if (way !== undefined) return NETWORK_CHECKS.map((check) => skipped(check, `reached ${way}`))
   const dns = await dnsCheck(host, limits)
   if (dns.status === 'failed') return [dns, skipped('tcp', 'there is no address to connect to'), skipped('banner', 'there is no connection')]
   const startMs = limits.clock.monotonicMs()

@@ -5,6 +5,9 @@ import { isSince, type SshProgram } from './program.ts'
 /** How long a master that nobody is connected to stays, in seconds: it is ours alone, and ends with us. */
 const ALONE_S = 2
 
+/** The login where only the key is asked for: ours is not for a host that has not proved itself. */
+const NOBODY = 'remex'
+
 /** What a start of `ssh` is for. `learn`: the host's key is only written down. `ask`: only what the server accepts is asked. */
 export type Purpose = 'connect' | 'learn' | 'ask'
 
@@ -14,8 +17,8 @@ export interface PlaceNames {
   readonly control: string
   /** Undefined: ssh has its own ways to log in. */
   readonly agent: string | undefined
-  /** A shell script for KnownHostsCommand; undefined: there are no fingerprints to vouch for. */
-  readonly voucher: string | undefined
+  /** A shell script for KnownHostsCommand; undefined: there is nothing that it could know. */
+  readonly judge: string | undefined
   readonly certificates: readonly string[]
   /** A file for what it says, where programs that it starts speak on its standard error; undefined: that is its alone. */
   readonly log?: string | undefined
@@ -31,6 +34,8 @@ export interface Start {
   /** Whether ssh may ask for a password, once. */
   readonly hasPassword: boolean
   readonly names: PlaceNames
+  /** Whether certificates of hosts are asked for, before plain keys. */
+  readonly takesCertificates: boolean
   /** Types of host keys to ask for first. */
   readonly knownTypes: readonly string[]
   /** Types of host keys not to ask for. */
@@ -42,7 +47,7 @@ export interface Start {
  * ask for it. Every option that could weaken a check, run something here, or ask a person is set. Source: ssh_config(5).
  */
 export function sshArguments(start: Start): string[] {
-  const { target, names } = start
+  const { target, names, purpose } = start
   const { sshConfig, port, login, address } = target
   const options = Object.entries({ ...strict(start), ...ways(start), ...algorithms(start), ...life(start) })
   const settings = options.flatMap(([name, value]) => (value === undefined ? [] : ['-o', `${name}=${value}`]))
@@ -51,7 +56,7 @@ export function sshArguments(start: Start): string[] {
   // ssh expands what begins with %, as in the zone of an address.
   const named = sshConfig ? ['-o', `HostName=${address.replaceAll('%', '%%')}`] : []
   const log = names.log === undefined ? [] : ['-E', names.log]
-  return [...file, ...settings, ...certificates, ...named, ...log, '-v', '-f', '-N', '-S', names.control, '-p', String(port), '-l', login, '--', sshConfig?.alias ?? address]
+  return [...file, ...settings, ...certificates, ...named, ...log, '-v', '-f', '-N', '-S', names.control, '-p', String(port), '-l', purpose === 'learn' ? NOBODY : login, '--', sshConfig?.alias ?? address]
 }
 
 type Options = Readonly<Record<string, string | number | undefined>>
@@ -60,10 +65,11 @@ type Options = Readonly<Record<string, string | number | undefined>>
 function strict({ program, target, purpose, hasPassword, names }: Start): Options {
   return {
     BatchMode: hasPassword ? 'no' : 'yes',
-    StrictHostKeyChecking: purpose === 'learn' ? 'no' : 'yes',
+    // An ssh that cannot be told by a script writes down whatever key it is shown.
+    StrictHostKeyChecking: purpose === 'learn' && names.judge === undefined ? 'no' : 'yes',
     UserKnownHostsFile: names.knownHosts,
     GlobalKnownHostsFile: '/dev/null',
-    KnownHostsCommand: names.voucher !== undefined ? `/bin/sh ${names.voucher} %H %f %t %K` : isSince(program, [8, 5]) ? 'none' : undefined,
+    KnownHostsCommand: names.judge !== undefined ? `/bin/sh ${names.judge} %H %f %t %K` : hasJudge(program) ? 'none' : undefined,
     VerifyHostKeyDNS: 'no',
     CheckHostIP: 'no',
     HashKnownHosts: 'no',
@@ -80,6 +86,11 @@ function strict({ program, target, purpose, hasPassword, names }: Start): Option
     RequestTTY: 'no',
     AddKeysToAgent: 'no',
   }
+}
+
+/** Whether this `ssh` can ask a script about a key. */
+export function hasJudge(program: SshProgram): boolean {
+  return isSince(program, [8, 5])
 }
 
 /** Whether this `ssh` can be told of a key by its fingerprint alone, and refuses one that is too weak by itself. */
@@ -106,10 +117,10 @@ function ways({ target: { sshConfig }, purpose, isDialled, hasPassword, names: {
 }
 
 /** Allow-lists, as far as this `ssh` knows them; it would refuse a name that it does not know. */
-function algorithms({ program, target, knownTypes, refusedTypes }: Start): Options {
+function algorithms({ program, target, takesCertificates, knownTypes, refusedTypes }: Start): Options {
   const known = (names: readonly string[]): string => names.filter(program.knows).join(',')
   const plain = hostKeyOrder(knownTypes).filter((algorithm) => !refusedTypes.includes(keyTypeOf(algorithm)))
-  const certified = target.certAuthorities.length > 0 ? plain.map(certificateOf) : []
+  const certified = takesCertificates ? plain.map(certificateOf) : []
   const signatures = [...ALGORITHMS.signature, 'sk-ssh-ed25519@openssh.com', 'sk-ecdsa-sha2-nistp256@openssh.com']
   return {
     KexAlgorithms: known(target.requirePostQuantum ? POST_QUANTUM_KEX : [...POST_QUANTUM_KEX, ...ALGORITHMS.kex]),

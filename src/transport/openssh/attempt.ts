@@ -1,11 +1,11 @@
 import { RemexError } from '../../core/errors.ts'
 import { fingerprint, type HostKey } from '../../core/host-key.ts'
 import type { Identity } from '../../core/identity.ts'
-import { hostKeyOrder, isPostQuantum, keyTypeOf, POST_QUANTUM_KEX, weakness } from '../algorithms.ts'
+import { hostKeyOrder, isPostQuantum, keyTypeOf, needsStrictKex, POST_QUANTUM_KEX, weakness } from '../algorithms.ts'
 import type { Connection, ConnectionInfo, ConnectTarget, ProvedHostKey } from '../contract.ts'
-import { peerError, type Stage } from '../peer.ts'
+import { openToTruncation, peerError, type Stage } from '../peer.ts'
 import { canVouch, type Purpose } from './arguments.ts'
-import { readTranscript, type CertificateVerdict } from './certificate-transcript.ts'
+import { readTranscript } from './certificate-transcript.ts'
 import { MuxConnection } from './connection.ts'
 import { acceptedMethods, isUntrusted, masterFailure } from './failure.ts'
 import { foreignCertificate, invalidCertificate } from './host-certificate.ts'
@@ -75,10 +75,11 @@ export class Attempt {
 
   /** One connection for each type of key, because a server shows one at a time. */
   async fetchHostKeys(): Promise<readonly HostKey[]> {
-    await this.#program()
+    const { knows } = await this.#program()
     const keys: HostKey[] = []
+    const isAnyLeft = (): boolean => hostKeyOrder([]).some((algorithm) => knows(algorithm) && !keys.some(({ type }) => type === keyTypeOf(algorithm)))
     try {
-      while (keys.length < hostKeyOrder([]).length) keys.push(await this.#learn(keys.map(({ type }) => type)))
+      while (isAnyLeft()) keys.push(await this.#learn(keys.map(({ type }) => type)))
     } catch (error) {
       // It has no more of them.
       if (keys.length === 0 || !(error instanceof RemexError && error.code === 'HANDSHAKE_FAILED')) throw error
@@ -112,9 +113,9 @@ export class Attempt {
       if (ended.status === 0) return ended
       if (!isUntrusted(ended.process.transcript)) throw this.#starts.failure(ended)
       await this.#starts.discard()
-      return this.#upByJudge(purpose, login, readTranscript(ended.process.transcript.text, ended.place.knownHosts))
+      return this.#upByJudge(purpose, login, this.#doubtsOf(ended))
     }
-    return this.#upByJudge(purpose, login, { kind: 'none' })
+    return this.#upByJudge(purpose, login, undefined)
   }
 
   /** What ssh is told to trust from the start. */
@@ -136,13 +137,19 @@ export class Attempt {
     }
   }
 
-  /** Where the judge does not know the key, what was wrong with the certificate says more. */
-  async #upByJudge(purpose: Purpose, login: Login, certificate: CertificateVerdict): Promise<Ended> {
+  /** What ssh had against what the host showed, as far as that says more than that its key is not known. */
+  #doubtsOf(ended: Ended): RemexError | undefined {
     const { vmId } = this.#target
-    if (certificate.kind === 'invalid') throw invalidCertificate(vmId, certificate.reason)
+    const verdict = readTranscript(ended.process.transcript.text, ended.place.knownHosts)
+    if (verdict.kind === 'invalid') throw invalidCertificate(vmId, verdict.reason)
+    const failure = this.#starts.failure(ended)
+    if (failure.code === 'HOST_KEY_REVOKED') return failure
+    return verdict.kind === 'untrusted' ? foreignCertificate(vmId, verdict.authority) : undefined
+  }
+
+  async #upByJudge(purpose: Purpose, login: Login, doubts: RemexError | undefined): Promise<Ended> {
     const key = await this.#judged([]).catch((error: unknown) => {
-      const isUnknown = error instanceof RemexError && error.code === 'HOST_KEY_UNKNOWN'
-      throw isUnknown && certificate.kind === 'untrusted' ? foreignCertificate(vmId, certificate.authority) : error
+      throw error instanceof RemexError && error.code === 'HOST_KEY_UNKNOWN' ? (doubts ?? error) : error
     })
     const ended = await this.#starts.run({ purpose, login, trust: { ...NOTHING, keys: [key] } })
     if (ended.status === 0) return ended
@@ -192,6 +199,7 @@ export class Attempt {
     const { negotiated, hostKey: shown, serverSoftware } = transcript
     const hostKey = shown && provedBy(shown, trust)
     if (!negotiated || !hostKey) throw peerError('HANDSHAKE_FAILED', this.#target, 'ssh did not say how the host proved itself', { hint: 'Please report it, with what ssh -V says.' })
+    if (needsStrictKex(negotiated.cipher) && !transcript.isStrict) throw openToTruncation(this.#target)
     const { engineReason } = this.#target
     const postQuantum = isPostQuantum(negotiated.kex) ? 'used' : 'none'
     return { engine: 'openssh', engineReason, hostKey, ...negotiated, postQuantum, serverVersion: `SSH-2.0-${serverSoftware}` }

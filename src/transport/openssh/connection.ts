@@ -46,6 +46,11 @@ export class MuxConnection implements Connection {
   readonly #master: ConnectedMaster
   readonly #roundTrip: RoundTrip
   readonly #line: Line
+  /**
+   * Lines of subsystems that are over. They stay for the next: when a line goes on which the server refused a channel, ssh wants to
+   * close that channel, and ends itself because it never was one (nchan.c, chan_send_close2).
+   */
+  readonly #spareLines: Line[] = []
   #lastNumber = 0
   #refusals = 0
   #isOurs = false
@@ -85,15 +90,15 @@ export class MuxConnection implements Connection {
    */
   async subsystem(name: string): Promise<Channel> {
     if (this.#isClosed) throw this.#lost(false)
-    const own = await this.#master.openLine(this.#roundTrip).catch(() => undefined)
+    const own = await this.#ownLine()
     const request: ChannelRequest = { what: 'subsystem', text: `subsystem ${printable(name)}` }
-    void own?.closed.then((violation) => { if (violation !== undefined) this.#violated(violation) })
+    const spare = (): void => { if (own?.isOpen === true) this.#spareLines.push(own) }
     try {
       const channel = await this.#session(own ?? this.#line, request, { pty: undefined, name: 'subsystem', argument: name })
-      void channel.closed.then(() => own?.close())
+      void channel.closed.then(spare)
       return channel
     } catch (error) {
-      own?.close()
+      spare()
       throw error
     }
   }
@@ -142,6 +147,13 @@ export class MuxConnection implements Connection {
     if (opening.kind !== 'refused') return
     this.#refusals++
     throw notOpened(this.#peer, request, { reason: opening.reason, text: printable(opening.text.trim().slice(0, 200)) })
+  }
+
+  async #ownLine(): Promise<Line | undefined> {
+    for (let spare = this.#spareLines.pop(); spare !== undefined; spare = this.#spareLines.pop()) if (spare.isOpen) return spare
+    const line = await this.#master.openLine(this.#roundTrip).catch(() => undefined)
+    void line?.closed.then((violation) => { if (violation !== undefined) this.#violated(violation) })
+    return line
   }
 
   #number(): number {

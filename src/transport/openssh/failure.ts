@@ -23,6 +23,7 @@ export interface FailedStart {
   readonly proxySaid?: string | undefined
   /** Whether a password was there to be asked for. */
   readonly hasPassword: boolean
+  readonly hasCertificate?: boolean
   /** Names of what was there to log in with. */
   readonly tried: readonly string[]
   readonly notes: readonly string[]
@@ -59,6 +60,7 @@ const CAUSES: readonly (readonly [text: RegExp, make: Cause])[] = [
   [/^Unable to negotiate with .*: no matching (.*) found\. Their offer: (.*)$/, noMatch],
   [/^Unable to negotiate with .*: (.*)$/, ({ peer }, [, what = '']) => peerError('HANDSHAKE_FAILED', peer, `no common algorithm: ${shown(what)}`)],
   [/^Host key .* revoked by file |REVOKED HOST KEY DETECTED/, ({ peer }) => peerError('HOST_KEY_REVOKED', peer, 'it shows a key that is marked as revoked', { hint: 'See @revoked in the known_hosts files, and RevokedHostKeys in the settings of ssh.' })],
+  [/^Error checking host key .* in revoked keys file (.*): (.*)$/, ({ peer }, [, file = '', why = '']) => peerError('CONFIG_INVALID', peer, `the revoked host keys in ${shown(file)} cannot be read, so no key is trusted: ${shown(why)}`, { hint: 'See RevokedHostKeys in the settings of ssh.' })],
   [/^Received disconnect from .*?: ?(\d+): (.*)$/, disconnected],
   [/(?:^|: )Permission denied \(/, refused],
   [/incorrect signature/, ({ peer }) => peerError('HANDSHAKE_FAILED', peer, 'the server did not prove that it holds its host key', { hint: 'Something that is not the server may be in between. Do not connect until you know.' })],
@@ -131,11 +133,14 @@ function refused(failed: FailedStart): RemexError {
   return refusal(failed, { hint: refusalHint(failed) })
 }
 
-function refusalHint({ transcript, hasPassword }: FailedStart): string | undefined {
+const CERTIFICATE_HINT = 'ssh-keygen -Lf <certificate> shows for how long it is valid and for which logins (principals); the server must trust its authority (TrustedUserCAKeys) and not have it revoked (RevokedKeys).'
+
+function refusalHint({ transcript, hasPassword, hasCertificate }: FailedStart): string | undefined {
   const accepted = acceptedMethods(transcript)
   if (transcript.lines.some((line) => /^(?:debug1: )?Authenticated .*with partial success/.test(line))) return REFUSAL_HINTS.partial
   if (hasPassword) return accepted?.some((name) => name === 'password' || name === 'keyboard-interactive') === true ? REFUSAL_HINTS.password : REFUSAL_HINTS.noPasswords
-  return accepted?.includes('publickey') === false ? REFUSAL_HINTS.noKeys : undefined
+  if (accepted?.includes('publickey') === false) return REFUSAL_HINTS.noKeys
+  return hasCertificate === true ? CERTIFICATE_HINT : undefined
 }
 
 function refusal({ peer, login, transcript, tried, notes }: FailedStart, more: { readonly said?: string | undefined; readonly hint: string | undefined }): RemexError {

@@ -27,6 +27,14 @@ export interface Trust {
   readonly revoked: readonly HostKey[]
 }
 
+/** What a place is made with. */
+export interface PlaceParts {
+  readonly trust: Trust
+  readonly certificates: readonly UserCertificate[]
+  /** Whether a script of ours is to write down the host's key. */
+  readonly isLearning: boolean
+}
+
 /**
  * A directory for one start of `ssh`, for us alone: the host keys that it may trust, the certificates to show, and the sockets.
  * There is nothing secret in it. ssh runs in it and is given bare names, so that no path means anything else to it.
@@ -41,12 +49,12 @@ export class Place {
   readonly askpass = 'p'
   /** Where ssh writes what it says, when others say something too. */
   readonly log = 'e'
-  /** A program that vouches for fingerprints. */
-  readonly voucher = 'v'
+  /** A script that ssh asks about the host's key. */
+  readonly judge = 'j'
   /** Names of the files with certificates. */
   readonly certificates: readonly string[]
   #inode = 0
-  #vouches = false
+  #judges = false
 
   private constructor(directory: string, certificates: readonly string[]) {
     this.directory = directory
@@ -54,14 +62,14 @@ export class Place {
   }
 
   /** Makes one. Rejects with `USAGE` for an address that no known_hosts file can name. */
-  static async make(route: Route, trust: Trust, certificates: readonly UserCertificate[]): Promise<Place> {
+  static async make(route: Route, { trust, certificates, isLearning }: PlaceParts): Promise<Place> {
     refuseUnsafeAddress(route)
     const place = new Place(await mkdtemp(join(temporaryDirectory(), 'remex-')), certificates.map((_certificate, index) => `u${index}`))
     try {
       await place.#write(place.knownHosts, trustLines(route, trust))
       place.#inode = (await stat(place.path(place.knownHosts))).ino
-      place.#vouches = trust.fingerprints.length > 0
-      if (place.#vouches) await place.#write(place.voucher, voucher(trust.fingerprints))
+      place.#judges = isLearning || trust.fingerprints.length > 0
+      if (place.#judges) await place.#write(place.judge, isLearning ? learner(place.knownHosts) : voucher(trust.fingerprints))
       await Promise.all(certificates.map(({ type, blob }, index) => place.#write(`u${index}`, `${type} ${blob.toString('base64')}\n`)))
       return place
     } catch (error) {
@@ -73,7 +81,7 @@ export class Place {
   /** What ssh is told of, but for the agent. */
   get names(): Omit<PlaceNames, 'agent' | 'log'> {
     const { knownHosts, control, certificates } = this
-    return { knownHosts, control, certificates, voucher: this.#vouches ? this.voucher : undefined }
+    return { knownHosts, control, certificates, judge: this.#judges ? this.judge : undefined }
   }
 
   /** Absolute, for Node. */
@@ -131,6 +139,11 @@ function temporaryDirectory(): string {
  */
 function voucher(fingerprints: readonly string[]): string {
   return `case "$2" in ${fingerprints.map(quoteWord).join('|')}) printf '%s %s %s\\n' "$1" "$3" "$4" ;; esac\n`
+}
+
+/** As {@link voucher}: one that writes down what the key is, and says that it is not known, so that ssh goes no further. */
+function learner(file: string): string {
+  return `printf '%s %s %s\\n' "$1" "$3" "$4" >>${file}\n`
 }
 
 /** Source: sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. */

@@ -20,6 +20,9 @@ export interface Around {
 /** Two lines a run come together in this time. */
 const EMPTYING_MS = 60_000
 
+/** How long what it said is waited for when it has ended. */
+const LAST_WORDS_MS = 1000
+
 /** More than a line of what others say is of no use in a message. */
 const MOST_OF_OTHERS = 1000
 
@@ -47,7 +50,7 @@ export class SshProcess {
     this.left = new Promise((resolve, reject) => {
       child.once('exit', (code) => {
         this.#isLeft = true
-        this.gather().then(() => resolve(code), reject)
+        this.#hearOut(code).then(() => resolve(code), reject)
       })
       child.once('error', reject)
     })
@@ -84,6 +87,17 @@ export class SshProcess {
     this.#emptying.unref()
   }
 
+  /**
+   * Where many end at once, its end is told before what it said last. One that failed takes its standard error with it, unless what it
+   * started holds that; one that stays in the background has said by then that it has keys.
+   */
+  async #hearOut(status: number | null): Promise<void> {
+    const { transcript } = this
+    if (status !== 0) await atMost(LAST_WORDS_MS, this.silent)
+    else if (this.#log === undefined) await transcript.until(() => transcript.phase === 'login', LAST_WORDS_MS)
+    await this.gather()
+  }
+
   #heard(text: string): void {
     this.transcript.add(text)
     if (this.transcript.isFull) this.end()
@@ -118,6 +132,13 @@ export class SshProcess {
     clearInterval(this.#emptying)
     this.#child.stderr?.destroy()
   }
+}
+
+async function atMost(ms: number, what: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, ms) })
+  await Promise.race([what, late])
+  clearTimeout(timer)
 }
 
 /** Sends a signal to whom there may be nobody any more. */

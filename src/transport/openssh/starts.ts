@@ -8,7 +8,7 @@ import type { ConnectTarget } from '../contract.ts'
 import { dial } from '../dial.ts'
 import { peerError, type Stage } from '../peer.ts'
 import { dialFailure } from '../socket-errors.ts'
-import type { Purpose } from './arguments.ts'
+import { hasJudge, type Purpose } from './arguments.ts'
 import { startFailure } from './failure.ts'
 import { serveKeys } from './key-agent.ts'
 import type { OfferedKeys } from './offered-keys.ts'
@@ -125,20 +125,24 @@ export class Starts {
   }
 
   async #start({ login: { keys, certificates, password }, trust, purpose, refusedTypes = [] }: Wish): Promise<{ readonly process: SshProcess; readonly place: Place; readonly close: () => Promise<void> }> {
-    const { env, turnstile, program } = this.#around
+    const { env, turnstile } = this.#around
     const target = this.#target
-    const place = this.owned(await Place.make(target, trust, certificates), (made) => made.remove())
-    const agent = keys && this.owned(await serveKeys(place.path(place.agent), keys.then(({ list }) => list)), (made) => made.close())
+    const program = await this.#around.program()
+    const isLearning = purpose === 'learn' && hasJudge(program)
+    const place = this.owned(await Place.make(target, { trust, certificates, isLearning }), (made) => made.remove())
+    // OpenSSH 7.4 and 7.5 see no key at all where there is one of a type that they do not know.
+    const agent = keys && this.owned(await serveKeys(place.path(place.agent), keys.then(({ list }) => list.filter(({ type }) => program.knows(type)))), (made) => made.close())
     const asking = password && this.owned(await awaitQuestion(place.path(place.askpass), password), (made) => made.close())
     const stream = await (this.#ahead ?? this.#way())
     this.#ahead = undefined
     const start = {
-      program: await program(),
+      program,
       target,
       purpose,
       hasPassword: password !== undefined,
       isDialled: stream !== undefined,
       names: { ...place.names, agent: agent && place.agent, log: stream ? undefined : place.log },
+      takesCertificates: trust.authorities.length > 0,
       knownTypes: trust.keys.map(({ type }) => type),
       refusedTypes,
     }
@@ -168,6 +172,6 @@ export class Starts {
     const certificates = login.certificates.map(({ label, type }) => `${printable(label)} (${type})`)
     const tried = [...certificates, ...(offered?.list.map(({ label }) => label) ?? []), ...(login.password ? ['password'] : []), ...(sshConfig ? ['what ssh_config gives'] : [])]
     const proxySaid = !this.#target.open && sshConfig?.isProxied === true ? others : undefined
-    return startFailure({ peer: this.#target, login: name, transcript, proxySaid, requirePostQuantum, hasPassword: login.password !== undefined, tried, notes: offered?.notes ?? [] })
+    return startFailure({ peer: this.#target, login: name, transcript, proxySaid, requirePostQuantum, hasPassword: login.password !== undefined, hasCertificate: certificates.length > 0, tried, notes: offered?.notes ?? [] })
   }
 }

@@ -104,6 +104,11 @@ export class Transcript {
     return { kex, cipher, mac: mac === '<implicit>' ? '' : mac }
   }
 
+  /** Whether both sides keep to strict key exchange. Source: OpenSSH packet.c; PROTOCOL, section 1.10. */
+  get isStrict(): boolean {
+    return this.#first(/^debug1: (?:ssh_packet_\w+: )?resetting (?:send|read) seqnr /) !== undefined
+  }
+
   /** The last that was shown before the login, as that what it was taken for: a certificate that does not count leaves its key. */
   get hostKey(): ShownKey | undefined {
     const { lines } = this

@@ -3,9 +3,9 @@ import type { Algorithms, Client, ConnectConfig, NegotiatedAlgorithms } from 'ss
 import { asRemexError, type RemexError } from '../../core/errors.ts'
 import { fingerprint, hostKeyFromBlob, type HostKey } from '../../core/host-key.ts'
 import type { Turnstile } from '../../core/turnstile.ts'
-import { ALGORITHMS, isPostQuantum, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
+import { ALGORITHMS, isPostQuantum, needsStrictKex, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
 import type { ConnectionInfo } from '../contract.ts'
-import { peerError, type Peer, type Phase } from '../peer.ts'
+import { openToTruncation, peerError, type Peer, type Phase } from '../peer.ts'
 import { timerMs } from '../timer.ts'
 import { connectError, disconnectText, isTooManyAttempts, type Standing } from './classify.ts'
 import { sayGoodbye } from './goodbye.ts'
@@ -141,7 +141,7 @@ export class Handshake implements Standing {
     this.transcript.finish()
     this.#plan.stream.off('data', this.#record)
     if (isOpenToTruncation(negotiated, this.transcript)) {
-      return this.#fail(peerError('HANDSHAKE_FAILED', this.peer, NO_STRICT_KEX, { hint: STRICT_KEX_HINT }))
+      return this.#fail(openToTruncation(this.peer))
     }
     const info = connectionInfo(negotiated, this.#hostKey, this.transcript)
     const shaken = { client: this.#client, info, hostKey: this.#hostKey, transcript: this.transcript }
@@ -187,13 +187,10 @@ function offeredAlgorithms(hostKey: readonly HostKeyAlgorithm[]): Algorithms {
   }
 }
 
-const NO_STRICT_KEX = 'chacha20-poly1305 without strict key exchange lets an attacker drop messages (CVE-2023-48795)'
-const STRICT_KEX_HINT = 'Update the SSH server, or enable an AES-GCM or AES-CTR cipher on it.'
-
 /** ssh2 does strict key exchange wherever the server offers it. Without it this one cipher is not safe. */
 function isOpenToTruncation({ cs, sc }: NegotiatedAlgorithms, transcript: Transcript): boolean {
   const isStrict = transcript.offer?.kex.includes(STRICT_KEX) === true
-  return !isStrict && [cs.cipher, sc.cipher].includes('chacha20-poly1305@openssh.com')
+  return !isStrict && [cs.cipher, sc.cipher].some(needsStrictKex)
 }
 
 function connectionInfo({ kex, cs }: NegotiatedAlgorithms, { type, blob }: HostKey, { offer, identification }: Transcript): Shaken['info'] {

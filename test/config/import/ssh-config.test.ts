@@ -35,6 +35,13 @@ describe('a host of ssh_config', () => {
     ['has all hops of a jump, the first first', `${WEB}  ProxyJump ssh://a@gate:2200,inner,[fd00::1]:23\nHost inner\n`, { web: { ip: '10.0.0.1', jump: 'a@gate:2200,inner,[fd00::1]:23' }, inner: { ip: 'inner' } }],
     ['has no jump where the first value is none', `${WEB}  ProxyJump none\nHost *\n  ProxyJump gate\n`, { web: { ip: '10.0.0.1' } }],
     ['has no jump where a ProxyCommand of none comes first', `${WEB}  ProxyCommand none\nHost *\n  ProxyJump gate\n`, { web: { ip: '10.0.0.1' } }],
+    ['has no jump beside a ProxyCommand, which is left to ssh', `${WEB}  ProxyCommand nc %h %p\n  ProxyJump gate\n`, { web: { ip: '10.0.0.1', ssh_config: 'web' } }],
+    ['has a jump through another that only ssh reaches', `${WEB}  ProxyJump gate\nHost gate\n  ProxyCommand nc %h %p\n`, { web: { ip: '10.0.0.1', jump: 'gate' }, gate: { ip: 'gate', ssh_config: 'gate' } }],
+    ['is left to ssh where the way to its jump is by another', `${WEB}  ProxyJump bob@gate\nHost gate\n  ProxyJump outer.corp\n`, { web: { ip: '10.0.0.1', ssh_config: 'web' }, gate: { ip: 'gate', jump: 'outer.corp' } }],
+    ['has a jump through an address whose own jump leads to itself', `${WEB}Host *\n  ProxyJump bob@gate\n`, { web: { ip: '10.0.0.1', jump: 'bob@gate' } }],
+    ['is left to ssh where its jump has tokens', `${WEB}  ProxyJump %r@gate\n`, { web: { ip: '10.0.0.1', ssh_config: 'web' } }],
+    ['is left to ssh where its jump has a login that ours cannot have', `${WEB}  ProxyJump ann@corp@gate\n`, { web: { ip: '10.0.0.1', ssh_config: 'web' } }],
+    ['keeps its port, login and key where it is left to ssh', `${WEB}  Port 2222\n  User bob\n  IdentityFile /k\n  HostKeyAlias x\n  ProxyCommand nc %h %p\n`, { web: { ip: '10.0.0.1', ssh_port: 2222, ssh_user: 'bob', identity_file: '/k', ssh_config: 'web' } }, { keys: ['/k'] }],
     ['has no jump through itself', `${WEB}Host *\n  ProxyJump web\n`, { web: { ip: '10.0.0.1' } }],
   ]
   it.each(cases.map(([sentence, text, vms, place = {}]) => [sentence, text, vms, place] as const))('%s', async (_sentence, text, vms, place) => {
@@ -84,11 +91,13 @@ describe('what cannot be kept', () => {
     expect(outcome.vms).toHaveProperty('web', { ip: '10.0.0.1' })
   })
 
-  it('a ProxyCommand leaves the host in, but not enabled', async () => {
-    const outcome = await fromSshConfig(`${WEB}  ProxyCommand nc --password hunter2 %h %p\n`)
-    expect(outcome.vms).toEqual({ web: { ip: '10.0.0.1', enabled: false } })
-    expect(outcome.disabled['web']).toMatch(/ProxyCommand/)
-    expect(JSON.stringify(outcome)).not.toContain('hunter2')
+  it('a ProxyCommand is told, and is in neither the entry nor a notice', async () => {
+    const outcome = await fromSshConfig(`${WEB}  ProxyCommand nc --password hunter2 %h %p\n  HostKeyAlias x\n`)
+    expect(outcome).toEqual({ vms: { web: { ip: '10.0.0.1', ssh_config: 'web' } }, disabled: {}, leftOut: {}, notices: ['web: its ProxyCommand is kept by ssh_config: the ssh of this machine runs it'] })
+  })
+
+  it('a jump that ours cannot say is told', async () => {
+    expect((await fromSshConfig(`${WEB}  ProxyJump %r@gate\n`)).notices).toEqual([expect.stringMatching(/^web: its ProxyJump says what a jump cannot/)])
   })
 
   it('jumps in a circle leave the hosts in, but not enabled', async () => {
@@ -155,7 +164,7 @@ describe.skipIf(!hasSsh)('ssh -G (skipped where ssh is not installed)', () => {
     ['of first values and defaults', 'User one\nHost a b\n  HostName %h.Example.com\n  Port 23\nHost *\n  Port 24\n  IdentityFile DIR/key1\nHost c\n'],
     ['of negation and wildcards', 'Host a b ab\nHost * !a\n  User notA\nHost ?\n  Port 99\nHost a?\n  Port 98\n'],
     ['of quotes, equals signs and comments', 'Host "a" b=\n  HostName="x.example" # c\n  Port=23\n  IdentityFile "DIR/key1"\nHost c#d e # f\n  IdentityFile DIR/key#2\n'],
-    ['of jumps', 'Host a\n  ProxyJump u@j.example:2200\nHost b\n  ProxyJump u@j.example:2200,ssh://v@k.example:33\nHost c\n  ProxyJump none\nHost d\n  ProxyCommand none\nHost *\n  ProxyJump w@l.example:2\n'],
+    ['of jumps', 'Host a\n  ProxyJump u@j.example:2200\nHost b\n  ProxyJump u@j.example:2200,ssh://v@k.example:33\nHost c\n  ProxyJump none\nHost d\n  ProxyCommand none\nHost ?\n  ProxyJump w@l.example:2\n'],
     ['of an Include under a Host', 'Host in out\n  HostName %h.example\nHost in\n  Include DIR/included\n  Port 24\nHost other\n  Port 25\n'],
     ['of an Include at the top', 'Include DIR/incl* DIR/nope\nHost in\n  HostName in.example\nHost other\n'],
     ['of Match by names', 'Match host x.example\n  User early\nHost a\n  HostName X.example\nMatch host x.example,y\n  User late\nMatch originalhost b* host b\n  Port 23\nMatch all\n  User all\nHost b bb\n'],

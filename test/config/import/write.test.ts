@@ -10,7 +10,7 @@ import { configText } from '../../../src/config/import/write.ts'
 
 const template = await readFile(join(import.meta.dirname, '../../../configs/config.example.yml'), 'utf8')
 
-const PLAIN: ImportedHost = { id: 'vm', address: '10.0.0.1', port: undefined, login: undefined, identityFile: undefined, jump: [], groups: [], sudo: undefined, disabled: undefined }
+const PLAIN: ImportedHost = { id: 'vm', address: '10.0.0.1', port: undefined, login: undefined, identityFile: undefined, jump: [], groups: [], sudo: undefined, sshConfig: undefined, disabled: undefined }
 
 /** Text that YAML, a terminal or a schema could take for something else. */
 const awkward = fc.oneof(
@@ -28,15 +28,18 @@ const imported: fc.Arbitrary<ImportedHost> = fc.record({
   jump: fc.array(fc.record({ id: maybe(fc.constantFrom('a', 'b', 'c')), address: maybe(fc.oneof(awkward, fc.constant('u@h:22'))) }), { maxLength: 3 }),
   groups: fc.array(fc.stringMatching(/^[a-z0-9][a-z0-9._-]{0,3}$/), { maxLength: 3 }),
   sudo: maybe(fc.oneof(fc.boolean(), awkward)),
+  sshConfig: maybe(awkward),
   disabled: maybe(awkward),
 })
 
 describe('whatever is imported', () => {
   it('is written as a file that passes our own check, and says the same', () => {
-    fc.assert(fc.property(fc.uniqueArray(imported, { selector: ({ id }) => id, maxLength: 6 }), awkward, (hosts, source) => {
+    fc.assert(fc.property(fc.uniqueArray(imported, { selector: ({ id }) => id, maxLength: 6 }), awkward, (hosts, name) => {
       const { entries, leftOut } = settle(hosts)
       expect(entries.length + leftOut.length).toBe(hosts.length)
       if (entries.length === 0) return
+      // It becomes a setting where a host needs it, and a path has no control characters.
+      const source = entries.some(({ vm }) => 'ssh_config' in vm) ? `/${name.replaceAll(/\p{Cc}/gu, '')}` : name
       const { data, problems } = parseYaml(configText(template, entries, source), 'written')
       const found = checkConfig(data)
       expect([problems, 'problems' in found ? found.problems : []]).toEqual([[], []])
@@ -53,6 +56,26 @@ describe('whatever is imported', () => {
   it('is kept but not enabled where its jump cannot be', () => {
     const { entries } = settle([{ ...PLAIN, jump: [{ id: undefined, address: undefined }] }])
     expect(entries).toEqual([{ id: 'vm', vm: { ip: '10.0.0.1', enabled: false }, disabled: expect.stringMatching(/^jump: expected/) }])
+  })
+})
+
+describe('hosts that are reached by ssh_config alone', () => {
+  const written = (source: string, sshConfig: string | undefined = 'vm'): string => configText(template, settle([{ ...PLAIN, sshConfig }]).entries, source)
+
+  it('have the name by which the file knows them', () => {
+    expect(written('~/.ssh/config')).toContain('vms:\n  vm:\n    ip: 10.0.0.1\n    ssh_config: vm\n')
+  })
+
+  it.each([
+    ['in their home', '~/other config', '~/other config'],
+    ['that is named by its path', '/etc/fleet: #1', '"/etc/fleet: #1"'],
+    ['that is named from here', 'fleet/ssh_config', join(process.cwd(), 'fleet/ssh_config')],
+  ])('have the file named as well, where it is one %s', (_, source, path) => {
+    expect(written(source)).toContain(`\n  ssh_config_path: ${path}\n`)
+  })
+
+  it('leave the setting alone where ssh finds the file by itself, or no host needs it', () => {
+    for (const text of [written('~/.ssh/config'), configText(template, settle([PLAIN]).entries, '/etc/fleet')]) expect(text).toContain('\n  #ssh_config_path: ')
   })
 })
 
