@@ -70,7 +70,7 @@ export async function benchDurable(args: readonly string[]): Promise<number> {
 
 /** Proves the promise of durable runs against a real sshd behind a network that breaks. Throws where there is no sshd. */
 export async function proveDurable(options: ProofOptions, onDone: (done: number) => void = () => undefined): Promise<Proof> {
-  const server = await startOpensshServer({ maxSessions: 200 })
+  const server = await startOpensshServer({ postQuantum: true, maxSessions: 200 })
   if ('skipped' in server) throw new Error(`the proof needs a server: ${server.skipped}`)
   const scene = await makeScene(server, options.seed)
   try {

@@ -19,7 +19,7 @@ const GOAL_S = 2.5
 
 /** `./remex bench kill`: ends every kind of tree at its deadline, by ordinary and by durable runs, as an ordinary user and as root. */
 export async function killProof(): Promise<number> {
-  const server = await startOpensshServer()
+  const server = await startOpensshServer({ postQuantum: true })
   if ('skipped' in server) throw new Error(server.skipped)
   try {
     let failed = 0

@@ -43,7 +43,7 @@ const NO_THROTTLE = '2000:30:2000'
 /** Makes a fleet whose files lie in `folder`, which is ours alone. Gives the reason where there can be none. */
 export async function makeFleet(folder: string): Promise<Fleet | Skipped> {
   if (process.platform !== 'linux') return { skipped: 'many loopback addresses need Linux' }
-  const first = await startOpensshServer({ maxStartups: NO_THROTTLE })
+  const first = await startOpensshServer({ postQuantum: true, maxStartups: NO_THROTTLE })
   if ('skipped' in first) return first
   const daemons: Daemon[] = []
   const squads = new Map<number, Promise<Squad>>()

@@ -92,7 +92,7 @@ async function openFold(stage: Stage): Promise<(Row & AsyncDisposable) | Skipped
 
 /** What a careful administrator has: sshd's own limits, with one server behind all names. */
 async function openOneSshd(stage: Stage): Promise<(Row & AsyncDisposable) | Skipped> {
-  const server = await startOpensshServer({ maxStartups: '10:30:100', maxSessions: 10 })
+  const server = await startOpensshServer({ postQuantum: true, maxStartups: '10:30:100', maxSessions: 10 })
   if ('skipped' in server) return server
   const count = stage.quick ? 8 : 500
   const entry = { ip: server.address, ssh_port: server.port, ssh_user: server.login, identity_file: server.privateKeyPath }

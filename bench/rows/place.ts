@@ -30,7 +30,7 @@ export interface PlaceOptions {
 
 /** Makes a place to measure in. Throws where there is no sshd or no ssh. */
 export async function makePlace({ latencyMs }: PlaceOptions = {}): Promise<Place> {
-  const server = await startOpensshServer({ maxSessions: 200 })
+  const server = await startOpensshServer({ postQuantum: true, maxSessions: 200 })
   if ('skipped' in server) throw new Error(`the benchmark needs a server: ${server.skipped}`)
   if (spawnSync('ssh', ['-V']).error) throw new Error('the benchmark needs ssh: it is not installed (Debian: openssh-client)')
   const network = latencyMs === undefined ? undefined : await startNetwork({ to: { host: server.address, port: server.port }, latencyMs })

@@ -52,7 +52,7 @@ const MOST_MS = 60_000
 
 /** Makes one. Throws where there is no sshd. */
 export async function openScene(area: Area): Promise<CutScene> {
-  const server = await startOpensshServer({ maxSessions: 200 })
+  const server = await startOpensshServer({ postQuantum: true, maxSessions: 200 })
   if ('skipped' in server) throw new Error(`the proof needs a server: ${server.skipped}`)
   const network = await startNetwork({ to: { host: server.address, port: server.port } })
   const folder = await area.directory(0o700)

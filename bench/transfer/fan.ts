@@ -71,7 +71,7 @@ async function startFan(folder: string): Promise<Fan> {
 async function startServer(first: number, servers: OpensshServer[]): Promise<FanHost[]> {
   const port = await freePort()
   const addresses = Array.from({ length: HOSTS_PER_SERVER }, (_, index) => `127.0.1.${first + index + 1}`)
-  const server = await startOpensshServer({ config: addresses.map((address) => `ListenAddress ${address}:${port}`), maxSessions: 200 })
+  const server = await startOpensshServer({ postQuantum: true, config: addresses.map((address) => `ListenAddress ${address}:${port}`), maxSessions: 200 })
   if ('skipped' in server) throw new Error(`the benchmark needs a server: ${server.skipped}`)
   servers.push(server)
   const hosts: FanHost[] = []

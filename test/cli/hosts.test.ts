@@ -45,7 +45,7 @@ describe('hosts check', () => {
     await writeFile(shop.path('known_hosts'), shop.server('vm01').knownHosts)
     const { status, stdout } = await shop.call(['hosts', 'check', 'vm01'])
     expect(status).toBe(0)
-    expect(stdout).toMatch(/^vm01: ok, ssh2, \S+, ssh-ed25519 SHA256:\S+, \d+ ms\n$/)
+    expect(stdout).toMatch(/^vm01: ok, ssh2 \(auto\), \S+, ssh-ed25519 SHA256:\S+, \d+ ms\n$/)
     const [row] = (await shop.call(['hosts', 'check', 'vm01', '--json'])).rows
     expect(row).toMatchObject({ vm_id: 'vm01', success: true, engine: 'ssh2', host_key: fingerprintOf('vm01'), error: null })
     expect(shop.server('vm01').execs).toEqual([])

@@ -25,7 +25,7 @@ describe.skipIf(reason !== '')(`the command line with the openssh engine${reason
     await mkdir(join(folder, 'tmp'))
     place = await CertificatePlace.make()
     const authority = await place.key('ca')
-    ;[server, old] = await Promise.all([startSshd({ config: [`TrustedUserCAKeys ${authority.path}.pub`] }), startSshd({ config: ['KexAlgorithms curve25519-sha256'] })])
+    ;[server, old] = await Promise.all([startSshd({ postQuantum: true, config: [`TrustedUserCAKeys ${authority.path}.pub`] }), startSshd({ config: ['KexAlgorithms curve25519-sha256'] })])
     const key = await place.key('ada')
     const expired = await place.sign(authority, key, { kind: 'user', principal: server.login, validity: '-3d:-1d' })
     await writeFile(join(folder, 'ssh_config'), `${hostBlock('db', server).join('\n')}\n`)

@@ -24,7 +24,7 @@ describe.skipIf(reason !== '')(`a connection of the openssh engine${reason}`, ()
   beforeAll(async () => {
     // Its places are made in here, and nothing else is.
     folder = await mkdtemp(join(tmpdir(), 'remex-life-'))
-    server = await startSshd()
+    server = await startSshd({ postQuantum: true })
     network = await startNetwork({ to: { host: server.address, port: server.port } })
     fleet = await fleetOf({ vm01: { server: { ...server, port: network.port } } }, { settings: { engine: 'openssh' }, vms: { vm01: { host_key: server.hostKeys[0]?.fingerprint } } })
     vi.stubEnv('TMPDIR', folder)
@@ -135,7 +135,7 @@ describe.skipIf(reason !== '')(`a durable run by the openssh engine${reason}`, (
   let network: TestNetwork
   let fleet: TestFleet
   beforeAll(async () => {
-    server = await startSshd()
+    server = await startSshd({ postQuantum: true })
     network = await startNetwork({ to: { host: server.address, port: server.port } })
     fleet = await fleetOf({ vm01: { server: { ...server, port: network.port } } }, { settings: { engine: 'openssh' }, vms: { vm01: { host_key: server.hostKeys[0]?.fingerprint } } })
   })

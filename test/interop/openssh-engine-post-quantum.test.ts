@@ -16,7 +16,7 @@ describe.skipIf(reason !== '')(`require_post_quantum${reason}`, () => {
   let unable: OpensshServer
   let fleet: TestFleet
   beforeAll(async () => {
-    [able, unable] = await Promise.all([startSshd(), startSshd({ config: ['KexAlgorithms curve25519-sha256'] })])
+    [able, unable] = await Promise.all([startSshd({ postQuantum: true }), startSshd({ config: ['KexAlgorithms curve25519-sha256'] })])
     fleet = await fleetOf({ vm01: able, vm02: unable }, { settings: { engine: 'auto', require_post_quantum: true } })
   })
   afterAll(async () => {

@@ -75,11 +75,10 @@ export class Attempt {
 
   /** One connection for each type of key, because a server shows one at a time. */
   async fetchHostKeys(): Promise<readonly HostKey[]> {
-    const { knows } = await this.#program()
+    const program = await this.#program()
     const keys: HostKey[] = []
-    const isAnyLeft = (): boolean => hostKeyOrder([]).some((algorithm) => knows(algorithm) && !keys.some(({ type }) => type === keyTypeOf(algorithm)))
     try {
-      while (isAnyLeft()) keys.push(await this.#learn(keys.map(({ type }) => type)))
+      while (canAskBeyond(program, keys.map(({ type }) => type))) keys.push(await this.#learn(keys.map(({ type }) => type)))
     } catch (error) {
       // It has no more of them.
       if (keys.length === 0 || !(error instanceof RemexError && error.code === 'HANDSHAKE_FAILED')) throw error
@@ -148,10 +147,11 @@ export class Attempt {
   }
 
   async #upByJudge(purpose: Purpose, login: Login, doubts: RemexError | undefined): Promise<Ended> {
+    const { revokedHostKeys, wantsHostKeys } = this.#target
     const key = await this.#judged([]).catch((error: unknown) => {
       throw error instanceof RemexError && error.code === 'HOST_KEY_UNKNOWN' ? (doubts ?? error) : error
     })
-    const ended = await this.#starts.run({ purpose, login, trust: { ...NOTHING, keys: [key] } })
+    const ended = await this.#starts.run({ purpose, login, trust: { ...NOTHING, keys: [key], revoked: wantsHostKeys === true ? [] : revokedHostKeys } })
     if (ended.status === 0) return ended
     throw this.#starts.failure(ended)
   }
@@ -165,7 +165,7 @@ export class Attempt {
     try {
       this.#target.verifyHostKey(key)
     } catch (error) {
-      const mayHaveOthers = this.#target.knownHostKeys.length === 0 && hostKeyOrder([]).some((algorithm) => ![...refusedTypes, key.type].includes(keyTypeOf(algorithm)))
+      const mayHaveOthers = this.#target.knownHostKeys.length === 0 && canAskBeyond(await this.#around.program(), [...refusedTypes, key.type])
       if (!(error instanceof RemexError && error.code === 'HOST_KEY_CHANGED' && mayHaveOthers)) throw error
       return await this.#judged([...refusedTypes, key.type]).catch((later: unknown) => {
         throw later instanceof RemexError && later.code === 'HANDSHAKE_FAILED' ? error : later
@@ -212,6 +212,11 @@ function provedBy({ type, fingerprint: shown, authority }: ProvedHostKey, { keys
   if (fingerprints.includes(shown)) return { type, fingerprint: shown }
   const key = keys.find(({ blob }) => fingerprint(blob) === shown)
   return key && { type: key.type, fingerprint: shown, blob: key.blob }
+}
+
+/** Whether this `ssh` can ask for host keys of other types than these. */
+function canAskBeyond({ knows }: SshProgram, types: readonly string[]): boolean {
+  return hostKeyOrder([]).some((algorithm) => knows(algorithm) && !types.includes(keyTypeOf(algorithm)))
 }
 
 /** Whether this `ssh` has a key exchange that withstands quantum computers. */

@@ -83,7 +83,7 @@ export class Master implements ConnectedMaster {
     const isProved = has(CHANGES) ? await this.#place.isChanged(PROOF_MS) : has(CHANGES_NOTHING)
     transcript.settle()
     if (!isProved) return []
-    const keys = await this.#place.keys()
+    const keys = await this.#place.keys().catch((): readonly HostKey[] => [])
     return keys.filter(({ blob }) => weakness(blob) === undefined)
   }
 }

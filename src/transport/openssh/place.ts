@@ -103,9 +103,9 @@ export class Place {
     const path = this.path(this.knownHosts)
     const untilMs = performance.now() + timeoutMs
     for (;;) {
-      const { ino } = await stat(path)
-      if (ino !== this.#inode) return true
-      if (performance.now() >= untilMs) return false
+      const found = await stat(path).catch(() => undefined)
+      if (found && found.ino !== this.#inode) return true
+      if (!found || performance.now() >= untilMs) return false
       await setTimeout(LOOK_AGAIN_MS)
     }
   }

@@ -31,6 +31,7 @@ export function askProgram(env: Pick<NodeJS.ProcessEnv, string>): Promise<SshPro
   return new Promise((resolve, reject) => {
     execFile('/bin/sh', ['-c', QUESTIONS], { env: { PATH: env['PATH'], LC_ALL: 'C' }, timeout: 10_000 }, (error, stdout) => {
       try {
+        if (error?.killed === true) throw unfit('it does not answer')
         if (error) throw missing(error.code === 127 ? undefined : error)
         resolve(programOf(stdout))
       } catch (reason) {
