@@ -1,9 +1,10 @@
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { openAudit, type AuditLog } from './audit/log.ts'
+import type { KeepingLimits } from './audit/rotation.ts'
 import { loadConfig } from './config/load.ts'
 import { stateDir } from './config/paths.ts'
-import type { Config, HostConfig } from './config/types.ts'
+import type { Config, HostConfig, Settings } from './config/types.ts'
 import { systemClock } from './core/clock.ts'
 import { remexError, type RemexError } from './core/errors.ts'
 import type { Identity } from './core/identity.ts'
@@ -69,7 +70,7 @@ export class Remex implements AsyncDisposable {
     const engines = { ssh2: ssh2Engine(), openssh: opensshEngine(env) }
     this.config = config
     this.user = user ?? osUser
-    this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock })))
+    this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock, limits: keepingOf(config.settings) })))
     this.#pool = new ConnectionPool(config.settings.poolSize)
     const { hosts, settings } = config
     const keyStorage = { keyStoragePath: settings.keyStoragePath, keyStorageConfigured: settings.keyStorageConfigured }
@@ -151,6 +152,12 @@ function askedOnce(ask: (label: string) => Promise<Secret>): (label: string) => 
     answers.set(label, answer)
     return answer
   }
+}
+
+const DAY_MS = 86_400_000
+
+function keepingOf({ auditRotateBytes, auditRotateAgeMs, auditRetentionDays }: Settings): KeepingLimits {
+  return { rotateBytes: auditRotateBytes, rotateAgeMs: auditRotateAgeMs, retentionMs: auditRetentionDays * DAY_MS }
 }
 
 function closedError(): RemexError {

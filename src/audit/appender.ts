@@ -8,16 +8,21 @@ import { withFileLock, type HeldLock, type LockOptions } from '../core/file-lock
 import { printable } from '../core/printable.ts'
 import { draft } from './draft.ts'
 import type { AuditFiles } from './files.ts'
-import { readHead, writeHead, type Head } from './head.ts'
+import { isHeadSigned, readHead, writeHead, type Head } from './head.ts'
 import { writeLine, type Position } from './line.ts'
-import { findPlace, type Place } from './place.ts'
+import { findPlace, type Knowledge, type Place } from './place.ts'
 import type { Draft } from './record.ts'
+import { firstTimeOf, lastRotated, moveAside, removeObsolete, turnToNewFile, type KeepingLimits, type Turn } from './rotation.ts'
+import { SIGNING, SigningKey, unusable, type Signer } from './signing.ts'
 import { moveTorn } from './torn.ts'
 
 /** The log as this process has it open, and how far it knows it. */
 interface OpenLog {
   readonly file: FileHandle
   readonly inode: number
+  readonly key: SigningKey
+  /** The time of its first record, ms since 1970; undefined while there is none. */
+  firstMs: number | undefined
   /** The end of the log after our last write; undefined before the first. */
   known: Head | undefined
 }
@@ -49,18 +54,27 @@ export interface BatchSource {
   more(isWanted: () => boolean): Promise<boolean>
 }
 
+/** What an appender goes by. */
+export interface AppenderOptions {
+  readonly clock: Clock
+  readonly limits: KeepingLimits
+  /** Bounds the wait for other processes. Default: that of {@link withFileLock}. */
+  readonly lockTimeoutMs?: number | undefined
+}
+
 /** Adds records to the end of a log that other processes add to as well. One call of `append` at a time. */
 export class Appender {
   readonly #files: AuditFiles
   readonly #clock: Clock
+  readonly #limits: KeepingLimits
   readonly #lockOptions: LockOptions
   #open: OpenLog | undefined
   #unsynced = false
 
-  /** `lockTimeoutMs` bounds the wait for other processes. Default: that of {@link withFileLock}. */
-  constructor(files: AuditFiles, clock: Clock, lockTimeoutMs?: number) {
+  constructor(files: AuditFiles, { clock, limits, lockTimeoutMs }: AppenderOptions) {
     this.#files = files
     this.#clock = clock
+    this.#limits = limits
     this.#lockOptions = { timeoutMs: lockTimeoutMs }
   }
 
@@ -97,22 +111,42 @@ export class Appender {
   async #appendUnderLock(source: BatchSource, lock: HeldLock): Promise<void> {
     const first = await this.#appendBatch(source, { withHead: true })
     let last = first
-    while (await source.more(() => lock.isWanted())) last = await this.#appendBatch(source, { withHead: false })
-    // An older head is as good, for the log may be ahead of it; so one write of it serves all batches but the first.
-    if (last !== first) writeHead(this.#files.head, last)
+    try {
+      while (await source.more(() => lock.isWanted())) last = await this.#appendBatch(source, { withHead: false })
+    } finally {
+      // An older head is as good, for the log may be ahead of it; so one write of it serves all batches but the first.
+      if (last.head !== first.head) writeHead(this.#files.head, last.head, last.key)
+    }
   }
 
-  async #appendBatch(source: BatchSource, { withHead }: { readonly withHead: boolean }): Promise<Head> {
+  async #appendBatch(source: BatchSource, { withHead }: { readonly withHead: boolean }): Promise<{ readonly head: Head; readonly key: SigningKey }> {
+    const { log, place } = await this.#ready()
+    const turn = await this.#turn(place)
+    const own = [...turn.drafts, ...(await this.#repair(log, place))]
+    const { drafts, durable } = source.take()
+    const added = chained([...own, ...drafts], place, log.key)
+    await this.#write(log, place, { ...added, durable: durable || turn.obsolete.length > 0, withHead })
+    log.known = added.head
+    log.firstMs ??= this.#clock.now()
+    source.written(added.positions.slice(own.length))
+    await removeObsolete(turn.obsolete)
+    return { head: added.head, key: log.key }
+  }
+
+  /** The log and the place of the next record, in a new file where the one before is full or old. */
+  async #ready(): Promise<{ readonly log: OpenLog; readonly place: Place }> {
     const now = statSync(this.#files.log, { throwIfNoEntry: false })
     const log = await this.#opened(now?.ino)
     const place = log.known && log.known.sizeBytes === now?.size ? undisturbed(log.known) : await this.#place(log)
-    const repairs = await this.#repair(log, place)
-    const { drafts, durable } = source.take()
-    const added = lines([...repairs, ...drafts], place)
-    await this.#write(log.file, place, { ...added, durable, withHead })
-    log.known = added.head
-    source.written(added.positions.slice(repairs.length))
-    return added.head
+    if (place.tornBytes > 0 || !this.#isDue(log, place)) return { log, place }
+    await moveAside(this.#files, log.file)
+    writeHead(this.#files.head, { ...place.last, sizeBytes: 0 }, log.key)
+    return { log: await this.#opened(undefined), place: { ...place, sizeBytes: 0 } }
+  }
+
+  #isDue({ firstMs }: OpenLog, { sizeBytes }: Place): boolean {
+    const { rotateBytes, rotateAgeMs } = this.#limits
+    return sizeBytes >= rotateBytes || (firstMs !== undefined && this.#clock.now() - firstMs >= rotateAgeMs)
   }
 
   /** The log, opened anew where another file than that of this inode was open. */
@@ -120,17 +154,39 @@ export class Appender {
     if (this.#open && inode === this.#open.inode) return this.#open
     await this.close()
     const file = await open(this.#files.log, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
-    const stats = await file.stat()
-    this.#open = { file, inode: stats.ino, known: undefined }
-    if (!stats.isFile()) throw new Error('it is not a regular file')
-    return this.#open
+    try {
+      const stats = await file.stat()
+      if (!stats.isFile()) throw new Error('it is not a regular file')
+      this.#open = { file, inode: stats.ino, key: await SigningKey.of(this.#files), firstMs: await firstTimeOf(file), known: undefined }
+      return this.#open
+    } catch (error) {
+      await file.close()
+      throw error
+    }
   }
 
   /** Where the next record goes, when others have written, or nobody knows. */
-  async #place({ file }: OpenLog): Promise<Place> {
-    const place = await findPlace(file, readHead(this.#files.head))
-    if (place) return place
-    throw new Error('its last lines are not records of Remex; look at it, then move it away')
+  async #place({ file, key }: OpenLog): Promise<Place> {
+    const place = await findPlace(file, this.#knowledge(key))
+    if (!place) throw new Error('its last lines are not records of Remex; look at it, then move it away')
+    // A head that is signed comes first: from when the public key is there, a log without one is not believed.
+    if (!key.isPublished || isTurning(place)) writeHead(this.#files.head, { ...place.last, sizeBytes: place.sizeBytes }, key)
+    if (!key.isPublished) await key.publish()
+    return place
+  }
+
+  #knowledge(key: SigningKey): Knowledge {
+    const lastBefore = (): ReturnType<typeof lastRotated> => lastRotated(this.#files)
+    const head = readHead(this.#files.head)
+    if (!head) return { head, headFault: 'head.json was missing or not readable', lastBefore }
+    if (head.signed && head.signed.key !== key.key) throw unusable(this.#files.signingKey, 'the log is signed by another key')
+    if (!key.isPublished || isHeadSigned(head, key)) return { head, headFault: '', lastBefore }
+    return { head: undefined, headFault: 'head.json was not written by Remex: its signature is wrong', lastBefore }
+  }
+
+  async #turn(place: Place): Promise<Turn> {
+    if (!isTurning(place)) return { drafts: [], obsolete: [] }
+    return turnToNewFile({ files: this.#files, limits: this.#limits, nowMs: this.#clock.now() })
   }
 
   /** The record of what was found wrong, if anything was. */
@@ -143,14 +199,14 @@ export class Appender {
   }
 
   /** On any failure the log is cut back to where it was, so that the chain stays whole. */
-  async #write(file: FileHandle, place: Place, { text, head, durable, withHead }: Addition & Pick<Batch, 'durable'> & { readonly withHead: boolean }): Promise<void> {
+  async #write({ file, key }: OpenLog, place: Place, { text, head, durable, withHead }: Addition & Pick<Batch, 'durable'> & { readonly withHead: boolean }): Promise<void> {
     try {
       writeAll(file.fd, Buffer.from(text))
       if (durable) await file.datasync()
       this.#unsynced = !durable
       // A new file is on disk when its name is, and that of its directory.
       if (place.sizeBytes === 0) await this.#syncNames()
-      if (withHead) writeHead(this.#files.head, head)
+      if (withHead) writeHead(this.#files.head, head, key)
     } catch (error) {
       // Where even that fails, the next writer finds a torn line and repairs it.
       await file.truncate(place.sizeBytes).catch(() => undefined)
@@ -164,15 +220,25 @@ export class Appender {
   }
 }
 
-function lines(drafts: readonly Draft[], place: Place): Addition {
+/** A file is begun, and it is not the first of its chain. */
+const isTurning = ({ sizeBytes, last }: Place): boolean => sizeBytes === 0 && last.seq > 0
+
+/** Every so many records one signs the chain, so that a part of it can be proven without its end. */
+const SIGN_EVERY = 1000
+
+function chained(drafts: readonly Draft[], place: Place, signer: Signer): Addition {
   const texts: string[] = []
   const positions: Position[] = []
   let last = place.last
-  for (const next of drafts) {
-    const line = writeLine(next, last)
+  const add = (next: Draft): void => {
+    const line = writeLine(SIGNING.has(next.event) ? { ...next, ...signer.sign('chain', last) } : next, last)
     texts.push(line.text)
-    positions.push(line.position)
     last = line.position
+  }
+  for (const next of drafts) {
+    if ((last.seq + 1) % SIGN_EVERY === 0) add(draft('signed', next.time, { pid: process.pid }))
+    add(next)
+    positions.push(last)
   }
   const text = texts.join('')
   return { text, positions, head: { ...last, sizeBytes: place.sizeBytes + Buffer.byteLength(text) } }

@@ -1,39 +1,71 @@
 import type { Head } from './head.ts'
-import { readLine, START, type Position } from './line.ts'
-import type { AuditFault, AuditProblem, AuditVerdict } from './verdict.ts'
+import { NO_HASH, START, type FoundRecord, type LineContent, type Position } from './line.ts'
+import type { AuditFault, AuditProblem } from './verdict.ts'
+
+/** A line of a file of the log. */
+export interface LinePlace {
+  readonly file: string
+  /** 1 for the first. */
+  readonly line: number
+}
 
 /** Something is wrong, and what comes after decides what it is. */
-type Suspicion =
-  | { readonly kind: 'gap'; readonly line: number; readonly found: Position }
-  | { readonly kind: 'link'; readonly line: number; readonly found: Position }
+interface Suspicion {
+  readonly kind: 'gap' | 'link'
+  readonly at: LinePlace
+  readonly before: LinePlace
+  readonly found: Position
+}
 
-/** Follows a chain line by line, and names the first record that is wrong. */
+/** What a record in its place may still be wrong by; undefined where it is right. */
+export type RecordCheck = (record: FoundRecord, last: Position, line: Buffer) => { readonly problem: AuditProblem; readonly message: string } | undefined
+
+const NOWHERE: LinePlace = { file: 'audit.jsonl', line: 0 }
+
+/** Follows a chain line by line, through its files, and names the first record that is wrong. */
 export class ChainCheck {
   readonly #head: Head | undefined
-  #last: Position = START
-  #line = 0
+  readonly #check: RecordCheck
+  #last = START
+  #place = NOWHERE
+  #before = NOWHERE
   #suspicion: Suspicion | undefined
+  #count = 0
 
-  constructor(head: Head | undefined) {
+  /** `check` looks at every record that stands in its place. */
+  constructor(head: Head | undefined, check: RecordCheck) {
     this.#head = head
+    this.#check = check
+  }
+
+  /** What the chain begins behind, where that is not its own beginning. Before the first line. */
+  begin(start: Position): void {
+    this.#last = start
+  }
+
+  /** The last record that was right. */
+  get last(): Position {
+    return this.#last
+  }
+
+  /** How many records were right. */
+  get count(): number {
+    return this.#count
   }
 
   /** Takes the next line. Returns the fault once it is certain; then the check is over. */
-  add(bytes: Buffer): AuditFault | undefined {
-    this.#line++
-    const content = readLine(bytes)
-    const next = content.kind === 'record' ? content : undefined
-    if (this.#suspicion) return this.#decide(this.#suspicion, next)
-    if (content.kind === 'not_json') return this.#fault('not_json', `line ${this.#line}, where record ${this.#due} should be, is not a record`)
+  add(content: LineContent, place: LinePlace, line: Buffer): AuditFault | undefined {
+    this.#before = this.#place
+    this.#place = place
+    if (this.#suspicion) return this.#decide(this.#suspicion, content.kind === 'record' ? content : undefined)
+    if (content.kind === 'not_json') return this.#fault('not_json', `${named(place)}, where record ${this.#due} should be, is not a record`)
     if (content.kind === 'altered') return this.#fault('altered', `record ${this.#due} was altered: its hash is not that of its content`)
-    return this.#follow(content.position, content.prev)
+    return this.#follow(content, line)
   }
 
-  /** The verdict after the last line; `tornBytes` follow it. */
-  end(tornBytes: number): AuditVerdict {
-    const fault = this.#suspicion ? this.#decideAtEnd(this.#suspicion) : this.#cutOff()
-    if (fault) return { ok: false, ...fault }
-    return { ok: true, count: this.#last.seq, head: this.#last, headChecked: this.#head !== undefined, tornBytes }
+  /** The fault that the end makes certain, if there is one. */
+  end(): AuditFault | undefined {
+    return this.#suspicion ? this.#decideAtEnd(this.#suspicion) : this.#cutOff()
   }
 
   /** `seq` of the record that should come next. */
@@ -41,58 +73,78 @@ export class ChainCheck {
     return this.#last.seq + 1
   }
 
-  #follow(found: Position, prev: string): AuditFault | undefined {
+  #follow(record: FoundRecord, line: Buffer): AuditFault | undefined {
+    const { position: found, prev } = record
     const { hash } = this.#last
-    if (found.seq !== this.#due && prev === hash) return this.#linkFault(this.#line, this.#due)
-    if (found.seq < this.#due) return this.#fault('repeated', `line ${this.#line} holds record ${found.seq} again, where record ${this.#due} should be`)
-    if (found.seq > this.#due) this.#suspicion = { kind: 'gap', line: this.#line, found }
+    if (found.seq !== this.#due && prev === hash) return this.#linkFault(this.#place, this.#due)
+    if (found.seq < this.#due) return this.#fault('repeated', `${named(this.#place)} holds record ${found.seq} again, where record ${this.#due} should be`)
+    if (found.seq > this.#due) this.#suspect('gap', found)
     else if (prev !== hash) return this.#suspectLink(found)
     else if (found.seq === this.#head?.seq && found.hash !== this.#head.hash) return this.#rewritten()
-    else this.#last = found
+    else return this.#accept(record, line)
     return undefined
+  }
+
+  #accept(record: FoundRecord, line: Buffer): AuditFault | undefined {
+    const wrong = this.#check(record, this.#last, line)
+    if (wrong) return this.#fault(wrong.problem, wrong.message)
+    this.#last = record.position
+    this.#count++
+    return undefined
+  }
+
+  #suspect(kind: Suspicion['kind'], found: Position): void {
+    this.#suspicion = { kind, at: this.#place, before: this.#before, found }
   }
 
   /** Either this record has another `prev` than it was written with, or the one before was changed with its hash. */
   #suspectLink(found: Position): AuditFault | undefined {
-    if (this.#last.seq === 0) return this.#linkFault(this.#line, found.seq)
-    this.#suspicion = { kind: 'link', line: this.#line, found }
+    if (this.#last.hash === NO_HASH) return this.#linkFault(this.#place, found.seq)
+    this.#suspect('link', found)
     return undefined
   }
 
-  #decide(suspicion: Suspicion, next: { readonly position: Position; readonly prev: string } | undefined): AuditFault | undefined {
-    const { kind, line, found } = suspicion
+  #decide(suspicion: Suspicion, next: FoundRecord | undefined): AuditFault | undefined {
+    const { kind, at, before, found } = suspicion
     if (kind === 'link') {
       // Where the record after it links to it, it is as it was written.
       const changedBefore = next?.prev === found.hash
-      return changedBefore ? this.#linkFault(line - 1, found.seq - 1) : this.#linkFault(line, found.seq)
+      return changedBefore ? this.#linkFault(before, found.seq - 1) : this.#linkFault(at, found.seq)
     }
     const turnedUp = next?.position.seq === this.#due && next.prev === this.#last.hash
-    return turnedUp ? this.#fault('reordered', `line ${line} holds record ${found.seq}, and record ${this.#due} comes after it`, line) : undefined
+    return turnedUp ? this.#fault('reordered', `${named(at)} holds record ${found.seq}, and record ${this.#due} comes after it`, at) : undefined
   }
 
-  #decideAtEnd({ kind, line, found }: Suspicion): AuditFault {
-    if (kind === 'gap') {
-      const [first, last] = [this.#due, found.seq - 1]
-      return this.#fault('missing', `${first === last ? `record ${first} is` : `records ${first} to ${last} are`} missing before line ${line}`, line)
-    }
-    return found.hash === this.#head?.hash ? this.#linkFault(line - 1, found.seq - 1) : this.#linkFault(line, found.seq)
+  #decideAtEnd({ kind, at, before, found }: Suspicion): AuditFault {
+    if (kind === 'gap') return this.#fault('missing', `${missing(this.#due, found.seq - 1)} before ${named(at)}`, at)
+    return found.hash === this.#head?.hash ? this.#linkFault(before, found.seq - 1) : this.#linkFault(at, found.seq)
   }
 
   #cutOff(): AuditFault | undefined {
     if (!this.#head || this.#head.seq <= this.#last.seq) return undefined
-    this.#line++
-    return this.#fault('cut_off', `the log ends with record ${this.#last.seq}, and ${this.#head.seq} had been written: it was cut off`)
+    const { file, line } = this.#place
+    return this.#fault('cut_off', `the log ends with record ${this.#last.seq}, and ${this.#head.seq} had been written: it was cut off`, { file, line: line + 1 })
   }
 
   #rewritten(): AuditFault {
     return this.#fault('altered', `record ${this.#due} is not the one that head.json names: it was altered, and hashes were computed anew`)
   }
 
-  #linkFault(line: number, seq: number): AuditFault {
-    return { line, seq, problem: 'altered', message: `record ${seq} was altered, and its hash computed anew: the chain is broken there` }
+  #linkFault({ file, line }: LinePlace, seq: number): AuditFault {
+    return { file, line, seq, problem: 'altered', message: `record ${seq} was altered, and its hash computed anew: the chain is broken there` }
   }
 
-  #fault(problem: AuditProblem, message: string, line = this.#line): AuditFault {
-    return { line, seq: this.#due, problem, message }
+  #fault(problem: AuditProblem, message: string, { file, line }: LinePlace = this.#place): AuditFault {
+    return { file, line, seq: this.#due, problem, message }
   }
+}
+
+/** How people are told of a line: that of `audit.jsonl` by its number alone. */
+export function named({ file, line }: LinePlace): string {
+  return file === NOWHERE.file ? `line ${line}` : `line ${line} of ${file}`
+}
+
+/** `record 3 is missing`, `records 3 to 5 are missing`. */
+export function missing(first: number, last: number): string {
+  return first === last ? `record ${first} is missing` : `records ${first} to ${last} are missing`
 }

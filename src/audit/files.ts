@@ -8,18 +8,39 @@ import { printable } from '../core/printable.ts'
 /** The files of a log, all in its directory. */
 export interface AuditFiles {
   readonly directory: string
-  /** The records, `audit.jsonl`. */
+  /** The newest records, `audit.jsonl`. Older ones are in files beside it, see {@link rotatedName}. */
   readonly log: string
-  /** The last record's number and hash, `head.json`. */
+  /** The last record's number and hash, signed, `head.json`. */
   readonly head: string
-  /** The lock under which both are written, `audit.lock`. */
+  /** The lock under which all are written, `audit.lock`. */
   readonly lock: string
+  /** The private key that signs, `signing.key`, and its public half, `signing.pub`. */
+  readonly signingKey: string
+  readonly publicKey: string
 }
 
 /** The files of the log in `directory`. */
 export function auditFiles(directory: string): AuditFiles {
   const inside = (name: string): string => join(directory, name)
-  return { directory, log: inside('audit.jsonl'), head: inside('head.json'), lock: inside('audit.lock') }
+  return {
+    directory,
+    log: inside('audit.jsonl'),
+    head: inside('head.json'),
+    lock: inside('audit.lock'),
+    signingKey: inside('signing.key'),
+    publicKey: inside('signing.pub'),
+  }
+}
+
+/** The name of the file with the records from `firstSeq` on, once another has taken its place: `audit-000000000001.jsonl`. */
+export function rotatedName(firstSeq: number): string {
+  return `audit-${String(firstSeq).padStart(12, '0')}.jsonl`
+}
+
+/** The number that {@link rotatedName} was made of; undefined for any other name. */
+export function firstSeqOf(name: string): number | undefined {
+  const seq = Number(/^audit-(\d{12,16})\.jsonl$/.exec(name)?.[1])
+  return Number.isSafeInteger(seq) && rotatedName(seq) === name ? seq : undefined
 }
 
 /** The log at `path` for reading; undefined where there is none. Throws `AUDIT_UNAVAILABLE`. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digestOf } from 'node:crypto'
 import { remexError } from '../core/errors.ts'
 import { inOrder, isRecord, type AuditRecord, type Draft } from './record.ts'
 
@@ -18,18 +18,23 @@ export interface Position {
 /** Where a chain begins. */
 export const START: Position = { seq: 0, hash: NO_HASH }
 
+/** A record whose own hash is right. `event` is undefined where it does not stand where this version writes it. */
+export type FoundRecord = Extract<LineContent, { readonly kind: 'record' }>
+
 /** What {@link readLine} found: a record whose own hash is right, one whose hash is not, or something else. */
 export type LineContent =
-  | { readonly kind: 'record'; readonly position: Position; readonly prev: string }
+  | { readonly kind: 'record'; readonly position: Position; readonly prev: string; readonly event: string | undefined }
   | { readonly kind: 'altered'; readonly seq: number | undefined }
   | { readonly kind: 'not_json' }
 
 /** Control, format and separator characters and lone halves of pairs: what a terminal obeys or what cannot be seen. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}\u202f]/gu
-const PREFIX = /^\{"seq":([1-9]\d{0,15}),"/
-const SUFFIX = /,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/
+const PREFIX = /^\{"seq":([1-9]\d{0,15}),"(?:time":"[^"\\]{1,40}","event":"([^"\\]{1,256})")?/
+const SUFFIX = /^,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/
 /** Bytes of `,"hash":"<64 hex digits>"}`. */
 const HASH_FIELD_BYTES = 75
+/** Bytes of `,"prev":"<64>","hash":"<64>"}`. */
+const SUFFIX_BYTES = 149
 
 /**
  * The line of `draft` as the record after `last`, and its place in the chain.
@@ -61,26 +66,51 @@ function unicodeEscape(code: number): string {
 
 /** SHA-256 in hex; of a string, that of its UTF-8 bytes. */
 export function sha256(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex')
+  return digestOf('sha256', data, 'hex')
 }
 
 /** What the bytes of a line, its newline excluded, are. Trusts nothing but the bytes. */
 export function readLine(line: Buffer): LineContent {
-  const seq = Number(PREFIX.exec(line.toString('latin1', 0, 32))?.[1])
-  const [, prev, hash] = SUFFIX.exec(line.toString('latin1', Math.max(0, line.length - 160))) ?? []
-  if (seq && prev && hash && hash === hashOf(line)) return { kind: 'record', position: { seq, hash }, prev }
+  const [, digits, event] = PREFIX.exec(line.toString('latin1', 0, 96)) ?? []
+  const seq = Number(digits)
+  const [, prev, hash] = SUFFIX.exec(line.toString('latin1', Math.max(0, line.length - SUFFIX_BYTES))) ?? []
+  if (seq && prev && hash && hash === hashOf(line)) return { kind: 'record', position: { seq, hash }, prev, event }
   return unproven(line)
 }
 
+/** Of a line in place: the comma before its hash is a closing brace for a moment, which spares a copy. */
 function hashOf(line: Buffer): string {
-  return createHash('sha256').update(line.subarray(0, line.length - HASH_FIELD_BYTES)).update('}').digest('hex')
+  const end = line.length - HASH_FIELD_BYTES
+  const comma = line[end] ?? 0
+  line[end] = CLOSING_BRACE
+  const digest = sha256(line.subarray(0, end + 1))
+  line[end] = comma
+  return digest
 }
+
+const CLOSING_BRACE = 0x7d
 
 function unproven(line: Buffer): LineContent {
   const value = parsed(line)
   if (typeof value !== 'object' || value === null) return { kind: 'not_json' }
   const seq = 'seq' in value && Number.isSafeInteger(value.seq) ? Number(value.seq) : undefined
   return { kind: 'altered', seq }
+}
+
+/** How a line begins, whatever else is in it: what most readers skip lines by. */
+export interface LineHeader {
+  readonly seq: number
+  /** As it stands there, ISO 8601. */
+  readonly time: string
+  readonly event: string
+}
+
+const HEADER = /^\{"seq":([1-9]\d{0,15}),"time":"([^"\\]{1,40})","event":"([^"\\]{1,256})"/
+
+/** How a line begins, without parsing it; undefined for what this version does not write so. */
+export function lineHeader(line: Buffer): LineHeader | undefined {
+  const [, seq, time, event] = HEADER.exec(line.toString('latin1', 0, 360)) ?? []
+  return time === undefined || event === undefined ? undefined : { seq: Number(seq), time, event }
 }
 
 /** The record in a line, without a look at its hash; undefined for what is not a record. */

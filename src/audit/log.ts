@@ -2,11 +2,13 @@ import { userInfo } from 'node:os'
 import type { Clock } from '../core/clock.ts'
 import { remexError } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
+import type { Anchor } from './anchor.ts'
 import { Appender } from './appender.ts'
 import { draft, type DraftFields } from './draft.ts'
 import { auditFiles } from './files.ts'
 import type { Position } from './line.ts'
 import type { AuditRecord, Draft } from './record.ts'
+import type { KeepingLimits } from './rotation.ts'
 
 type Begun = 'user_id' | 'vm_id' | 'operation'
 type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key'
@@ -61,9 +63,14 @@ export interface AuditOptions {
   /** Made with mode 0700 at the first record, if it is not there. */
   readonly directory: string
   readonly clock: Clock
+  /** When to turn to a new file, and what old ones are kept for. Default: {@link KEEP_LIMITS}. */
+  readonly limits?: KeepingLimits
   /** How long a record waits for another process that writes, in ms. Default: 10,000. */
   readonly lockTimeoutMs?: number
 }
+
+/** 64 MiB, a day, 90 days. */
+export const KEEP_LIMITS: KeepingLimits = { rotateBytes: 67_108_864, rotateAgeMs: 86_400_000, retentionMs: 90 * 86_400_000 }
 
 interface Job {
   readonly draft: Draft
@@ -107,9 +114,9 @@ export class AuditLog {
   #wake: () => void = () => undefined
   #askedMs = 0
 
-  constructor({ directory, clock, lockTimeoutMs }: AuditOptions) {
+  constructor({ directory, clock, limits = KEEP_LIMITS, lockTimeoutMs }: AuditOptions) {
     this.#clock = clock
-    this.#appender = new Appender(auditFiles(directory), clock, lockTimeoutMs)
+    this.#appender = new Appender(auditFiles(directory), { clock, limits, lockTimeoutMs })
   }
 
   /**
@@ -144,6 +151,16 @@ export class AuditLog {
   /** Records an event that stands alone (`denied`, `host_trust`); resolves when it is on disk. Rejects with `AUDIT_UNAVAILABLE`. */
   async note(event: string, fields: NoteFields): Promise<void> {
     await this.#add(this.#draft(event, fields), true)
+  }
+
+  /**
+   * Hands out the end of the log, for a place that whoever can write here cannot write to: `verify` compares with it, and
+   * retention removes only what one covers. Recorded itself, as `anchored`. Rejects with `AUDIT_UNAVAILABLE`.
+   */
+  async anchor(): Promise<Anchor> {
+    const record = this.#draft('anchored', {})
+    const { seq, hash } = await this.#add(record, true)
+    return { seq, hash, time: record.time }
   }
 
   /** Waits for what is being written and closes the log. Later records are refused. Safe to repeat. */

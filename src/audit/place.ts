@@ -22,18 +22,28 @@ type End = Head
 const NEWLINE = 0x0a
 const WINDOW_BYTES = 65_536
 
+/** What is known of a log besides its file. */
+export interface Knowledge {
+  readonly head: Head | undefined
+  /** Why there is no head. */
+  readonly headFault: string
+  /** The last record of the file before this one; undefined where there is none. */
+  readonly lastBefore: () => Promise<Position | undefined>
+}
+
 /**
  * Where a chain goes on. Cheap where the head fits the log's size, which is so unless a writer died or someone else
  * changed the files. Otherwise what a writer left behind the head is taken while it continues the chain; what does not
  * is torn. A log that is behind its head is continued from the head, so that the gap stays visible for good.
  * Undefined where the file holds no record at all, so that nobody's data is touched.
  */
-export async function findPlace(log: FileHandle, head: Head | undefined): Promise<Place | undefined> {
+export async function findPlace(log: FileHandle, knowledge: Knowledge): Promise<Place | undefined> {
+  const { head } = knowledge
   // Through the thread pool this would take longer than all the rest.
   const { size } = fstatSync(log.fd)
   if (head?.sizeBytes === size) return placeOf(head, size)
-  if (head && head.sizeBytes < size && (await fits(log, head))) return placeOf(await followed(log, head), size)
-  return unfitted(log, head, size)
+  if (head && head.sizeBytes < size && (await fits(log, head))) return afterHead(await followed(log, head), head, size)
+  return unfitted(log, knowledge, size)
 }
 
 function placeOf(end: End, size: number, faults: readonly string[] = []): Place {
@@ -41,9 +51,18 @@ function placeOf(end: End, size: number, faults: readonly string[] = []): Place 
   return { last: { seq, hash }, sizeBytes, tornBytes: size - sizeBytes, faults }
 }
 
+/** What nobody signed is kept, and the next record says which it was: who can write to the file can add to it. */
+function afterHead(end: End, head: Head, size: number): Place {
+  const [first, last] = [head.seq + 1, end.seq]
+  if (last < first) return placeOf(end, size)
+  const which = first === last ? `record ${first} was` : `records ${first} to ${last} were`
+  return placeOf(end, size, [`${which} added after the last signed head: a writer was interrupted, or somebody else added them`])
+}
+
 /** Whether the record that ends where the head says is the head's. */
 async function fits(log: FileHandle, head: Head): Promise<boolean> {
-  if (head.seq === 0) return head.sizeBytes === 0
+  // Nothing of this file was known yet: the first record in it tells.
+  if (head.sizeBytes === 0) return true
   const end = await lastRecord(log, head.sizeBytes)
   return end?.sizeBytes === head.sizeBytes && end.hash === head.hash
 }
@@ -62,23 +81,26 @@ async function followed(log: FileHandle, head: Head): Promise<End> {
 }
 
 /** The log and its head do not belong together, or there is no head: only bytes behind the last newline are torn. */
-async function unfitted(log: FileHandle, head: Head | undefined, size: number): Promise<Place | undefined> {
+async function unfitted(log: FileHandle, knowledge: Knowledge, size: number): Promise<Place | undefined> {
+  const { head } = knowledge
   const sizeBytes = await endOfLastLine(log, size)
   const found = await lastRecord(log, sizeBytes)
   if (!found && !head && sizeBytes > 0) return undefined
-  const tail = found ?? { ...START, sizeBytes: 0 }
+  const tail = found ?? { ...((sizeBytes === 0 ? await knowledge.lastBefore() : undefined) ?? START), sizeBytes: 0 }
   const last = head && head.seq >= tail.seq ? head : tail
-  return placeOf({ seq: last.seq, hash: last.hash, sizeBytes }, size, faultsOf(tail, head))
+  return placeOf({ seq: last.seq, hash: last.hash, sizeBytes }, size, faultsOf(tail, knowledge))
 }
 
-function faultsOf(tail: End, head: Head | undefined): readonly string[] {
-  if (!head) return tail.seq > 0 ? ['head.json was missing or not readable'] : []
+function faultsOf(tail: End, { head, headFault }: Knowledge): readonly string[] {
+  if (!head) return tail.seq > 0 ? [headFault] : []
+  // A writer that was interrupted when it turned to a new file.
+  if (tail.sizeBytes === 0 && tail.hash === head.hash) return []
   if (tail.seq < head.seq) return [`records were removed from the end: the last is ${tail.seq}, and ${head.seq} had been written`]
   return [`the log was changed: record ${head.seq} does not end where head.json says`]
 }
 
 /** The last record before the offset `end` whose own hash is right. Looks no further back than two of the longest lines. */
-async function lastRecord(log: FileHandle, end: number): Promise<End | undefined> {
+export async function lastRecord(log: FileHandle, end: number): Promise<End | undefined> {
   return (await lastRecordWithin(log, end, WINDOW_BYTES)) ?? lastRecordWithin(log, end, 2 * MAX_LINE_BYTES)
 }
 

@@ -9,7 +9,7 @@ export interface AuditRecord {
   readonly seq: number
   /** When it was asked for; the wall clock may jump, `seq` does not. */
   readonly time: string
-  /** `begin`, `finish`, `denied`, `repaired`, … */
+  /** `begin`, `finish`, `denied`, `repaired`, `signed`, `rotated`, `removed`, `anchored`, … */
   readonly event: string
   /** Joins `begin` and `finish` of one operation on one host. */
   readonly op_id?: string
@@ -71,6 +71,21 @@ export interface AuditRecord {
   readonly torn_bytes?: number
   readonly torn_file?: string
   readonly torn_sha256?: string
+  /** On `rotated` and `removed`: the file that is meant, beside the log, and the numbers of its first and last record … */
+  readonly log_file?: string
+  readonly first_seq?: number
+  readonly last_seq?: number
+  /** … the hash of the last … */
+  readonly last_hash?: string
+  /** … and the earliest and the latest time in it. */
+  readonly from_time?: string
+  readonly to_time?: string
+  /** On `rotated`: the newest record up to that file's end that had been handed out as an anchor; 0 for none. */
+  readonly anchored_seq?: number
+  /** On `signed`, `rotated`, `removed` and `anchored`: fingerprint of the key that signed the record before … */
+  readonly key?: string
+  /** … and its signature, base64: proves the whole chain up to there. */
+  readonly signature?: string
   /** Hash of the record before; 64 zeros in the first. */
   readonly prev: string
   /** SHA-256 of this record without this field. */
@@ -130,6 +145,15 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   torn_bytes: 'number',
   torn_file: 'text',
   torn_sha256: 'text',
+  log_file: 'text',
+  first_seq: 'number',
+  last_seq: 'number',
+  last_hash: 'text',
+  from_time: 'text',
+  to_time: 'text',
+  anchored_seq: 'number',
+  key: 'text',
+  signature: 'text',
   prev: 'text',
   hash: 'text',
 }

@@ -1,39 +1,162 @@
 import type { FileHandle } from 'node:fs/promises'
-import { ChainCheck } from './chain-check.ts'
-import { auditFiles, openLog, unreadable } from './files.ts'
-import { readHead } from './head.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { RemexError, remexError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
+import { AnchorCheck } from './anchor.ts'
+import { ChainCheck, type LinePlace } from './chain-check.ts'
+import { auditFiles, unreadable } from './files.ts'
+import { isHeadSigned, readHead, type WrittenHead } from './head.ts'
 import { readLines } from './line-reader.ts'
-import type { AuditVerdict } from './verdict.ts'
+import { readLine, type FoundRecord, type Position } from './line.ts'
+import { Segments, type Segment } from './segments.ts'
+import { SignatureCheck } from './signature-check.ts'
+import { verifierOf, type Verifier } from './signing.ts'
+import { StartCheck } from './start-check.ts'
+import type { AuditFault, AuditProblem, AuditVerdict } from './verdict.ts'
+
+/** What to verify a log by, besides what lies beside it. */
+export interface VerifyOptions {
+  /** File with the public key (PEM). Default: `signing.pub` beside the log. With it head.json may be absent. */
+  readonly publicKey?: string | undefined
+  /** Ends of the log that were handed out earlier. */
+  readonly anchors?: readonly Position[] | undefined
+}
 
 /**
- * Verifies the log in `directory`: every record's hash, that each follows the one before, and that the end is the one
- * that was last written. Reads the file once, in bounded memory. Writers may be at work. An empty log, or none, is right.
- * Throws `AUDIT_UNAVAILABLE` for one that cannot be read.
+ * Verifies the log in `directory`: every record's hash, that each follows the one before through all files, that the
+ * signatures are of the key, and that the end is the one that was last written. Reads each file once, in bounded memory.
+ * Writers may be at work. An empty log, or none, is right. Throws `AUDIT_UNAVAILABLE` for one that cannot be read, and
+ * `USAGE` or `LOCAL_NOT_FOUND` for a public key that is none.
  */
-export async function verifyAudit(directory: string): Promise<AuditVerdict> {
-  const files = auditFiles(directory)
-  // First the head, then the log: what is written meanwhile makes the log longer, never shorter than its head.
-  const check = new ChainCheck(readHead(files.head))
-  const log = await openLog(files.log)
-  if (!log) return check.end(0)
-  try {
-    return await checked(log, check)
-  } catch (error) {
-    throw unreadable(files.log, error)
-  } finally {
-    await log.close()
+export async function verifyAudit(directory: string, options: VerifyOptions = {}): Promise<AuditVerdict> {
+  const verifier = options.publicKey === undefined ? verifierOf(auditFiles(directory).publicKey) : namedVerifier(options.publicKey)
+  for (let attempt = 1; ; attempt++) {
+    const run = new Verification(directory, { verifier, options, isLast: attempt === MOST_ATTEMPTS })
+    const verdict = await run.verdict()
+    if (verdict) return verdict
   }
 }
 
-async function checked(log: FileHandle, check: ChainCheck): Promise<AuditVerdict> {
-  let endOffset = 0
-  for await (const lines of readLines(log)) {
-    for (const line of lines) {
-      endOffset = line.endOffset
-      const fault = check.add(line.bytes)
-      if (fault) return { ok: false, ...fault }
+/** Retention may remove a file that was about to be read; what is gone a third time is gone in another way. */
+const MOST_ATTEMPTS = 3
+
+function namedVerifier(path: string): Verifier {
+  const verifier = verifierOf(path)
+  if (verifier) return verifier
+  throw remexError('LOCAL_NOT_FOUND', `the public key ${printable(path)} is not there`, { hint: 'Print it where the log is written: remex audit public-key' })
+}
+
+interface VerificationParts {
+  readonly verifier: Verifier | undefined
+  readonly options: VerifyOptions
+  /** Whether a file that is gone is what it is: missing. */
+  readonly isLast: boolean
+}
+
+/** One reading of a log from its first record to its last. */
+class Verification {
+  readonly #directory: string
+  readonly #parts: VerificationParts
+  readonly #signatures: SignatureCheck
+  readonly #anchors: AnchorCheck
+  readonly #repaired: number[] = []
+  #start: StartCheck | undefined
+  #fault: AuditFault | undefined
+  #tornBytes = 0
+
+  constructor(directory: string, parts: VerificationParts) {
+    this.#directory = directory
+    this.#parts = parts
+    this.#signatures = new SignatureCheck(parts.verifier)
+    this.#anchors = new AnchorCheck(parts.options.anchors ?? [])
+  }
+
+  /** Undefined where a file was removed under our hands. */
+  async verdict(): Promise<AuditVerdict | undefined> {
+    // First the head, then the log: what is written meanwhile makes the log longer, never shorter than its head.
+    const head = await settledHead(auditFiles(this.#directory).head, this.#parts.verifier)
+    const headFault = head && this.#signatures.head(head)
+    await using segments = await Segments.of(this.#directory)
+    const chain = new ChainCheck(head, (record, last, line) => this.#checkRecord(record, { last, line, head }))
+    for (const segment of segments.list) {
+      const file = await segments.open(segment)
+      if (!file && !this.#parts.isLast) return undefined
+      if (file) await this.#read(segment, file, chain)
+      if (this.#isOver) break
+    }
+    const fault = this.#start?.fault() ?? this.#fault ?? chain.end() ?? this.#anchors.end(chain.last) ?? this.#headFault(head, headFault, chain.last)
+    if (fault) return { ok: false, ...fault }
+    return {
+      ok: true,
+      count: chain.count,
+      head: chain.last,
+      headChecked: head !== undefined,
+      tornBytes: this.#tornBytes,
+      files: segments.list.length,
+      firstSeq: chain.last.seq - chain.count + 1,
+      signed: this.#signatures.signed,
+      anchors: this.#anchors.counts,
+      repaired: this.#repaired,
     }
   }
-  const { size } = await log.stat()
-  return check.end(Math.max(0, size - endOffset))
+
+  /** Whether what comes cannot change the verdict. */
+  get #isOver(): boolean {
+    return this.#fault !== undefined && this.#start?.isDecided === true
+  }
+
+  async #read({ name, path, firstSeq }: Segment, file: FileHandle, chain: ChainCheck): Promise<void> {
+    let [line, endOffset] = [0, 0]
+    try {
+      for await (const lines of readLines(file)) {
+        for (const { bytes, endOffset: offset } of lines) {
+          endOffset = offset
+          this.#take(bytes, { file: name, line: ++line, firstSeq }, chain)
+          if (this.#isOver) return
+        }
+      }
+      this.#tornBytes = Math.max(0, (await file.stat()).size - endOffset)
+    } catch (error) {
+      throw error instanceof RemexError ? error : unreadable(path, error)
+    }
+  }
+
+  #take(bytes: Buffer, place: LinePlace & Pick<Segment, 'firstSeq'>, chain: ChainCheck): void {
+    const content = readLine(bytes)
+    if (!this.#start) {
+      this.#start = new StartCheck(content, place)
+      this.#anchors.begin(this.#start.position)
+      chain.begin(this.#start.position)
+    }
+    this.#start.look(content, bytes)
+    this.#fault ??= chain.add(content, place, bytes)
+  }
+
+  #checkRecord(record: FoundRecord, { last, line, head }: { readonly last: Position; readonly line: Buffer; readonly head: WrittenHead | undefined }): ReturnType<SignatureCheck['record']> {
+    const wrong = this.#signatures.record(record, last, line) ?? this.#anchors.record(record.position)
+    if (wrong) return wrong
+    if (record.position.seq === head?.seq) this.#signatures.reachedHead(head)
+    if (record.event === 'repaired' && this.#repaired.length < MOST_REPAIRED) this.#repaired.push(record.position.seq)
+    return undefined
+  }
+
+  #headFault(head: WrittenHead | undefined, wrong: ReturnType<SignatureCheck['head']>, last: Position): AuditFault | undefined {
+    const found = (problem: AuditProblem, message: string): AuditFault => ({ file: 'head.json', line: 1, seq: head?.seq ?? last.seq, problem, message })
+    if (wrong) return found(wrong.problem, wrong.message)
+    const { verifier, options } = this.#parts
+    if (head || !verifier || last.seq === 0) return undefined
+    if (options.publicKey === undefined) return found('cut_off', 'head.json is not there, so records may be missing at the end')
+    return this.#signatures.signed?.seq === 0 ? found('other_key', `nothing in the log is signed by the key ${verifier.key}`) : undefined
+  }
+}
+
+const MOST_REPAIRED = 100
+
+/** Read again where it is not right at once: a writer may be in the middle of writing it over. */
+async function settledHead(path: string, verifier: Verifier | undefined): Promise<WrittenHead | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const head = readHead(path)
+    if (attempt === MOST_ATTEMPTS || (head && (!verifier || isHeadSigned(head, verifier)))) return head
+    await delay(5)
+  }
 }

@@ -76,6 +76,11 @@ function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
     sshConfigPath: raw.ssh_config_path === undefined ? undefined : pathOf(raw.ssh_config_path, around),
     knownHostsPaths: asList(raw.known_hosts_path ?? [`${state}/known_hosts`, '~/.ssh/known_hosts']).map((path) => pathOf(path, around)),
     auditPath: pathOf(raw.audit_log_path ?? `${state}/audit`, around),
+    auditRotateBytes: raw.audit_rotate_bytes ?? 64 * 1024 * 1024,
+    auditRotateAgeMs: durationMs(raw.audit_rotate_age, 24 * 60 * 60),
+    auditRetentionDays: daysOf(raw.audit_retention_days, 90),
+    recordOutput: raw.record_output ?? false,
+    outputRetentionDays: daysOf(raw.output_retention_days, 30),
     engine: raw.engine ?? 'auto',
     requirePostQuantum: raw.require_post_quantum ?? false,
   }
@@ -87,6 +92,8 @@ function resolveRule(rule: RawPolicy['rules'][number]): PolicyRule {
 }
 
 const durationMs = (given: Duration | undefined, defaultSeconds: number): number => parseDurationMs(given ?? defaultSeconds)
+
+const daysOf = (given: number | 'none' | undefined, byDefault: number): number => (given === 'none' ? Infinity : (given ?? byDefault))
 
 const pathOf = (path: string, { cwd, home }: Surroundings): string => resolve(cwd, expandHome(path, home))
 

@@ -42,6 +42,11 @@ function duration(): z.ZodMiniUnion<readonly [z.ZodMiniNumber<number>, z.ZodMini
   return z.union([z.number(), z.string()], expected).check(z.refine(isDuration, expected))
 }
 
+function retentionDays(): z.ZodMiniUnion<readonly [z.ZodMiniNumber, z.ZodMiniLiteral<'none'>]> {
+  const expected = 'a whole number of days from 1 to 36500, or none'
+  return z.union([integer(1, 36_500), z.literal('none', expected)], expected)
+}
+
 function isDuration(value: string | number): boolean {
   try {
     return parseDurationMs(value) >= 1
@@ -137,6 +142,11 @@ export const settingsSchema = z.strictObject(
     known_hosts_path: z.optional(oneOrMore(path(), 'a path or a list of paths')),
     audit_log_destination: z.optional(z.literal('file', 'file; other destinations of the audit log are not in this version')),
     audit_log_path: z.optional(path()),
+    audit_rotate_bytes: z.optional(integer(4096, 1_099_511_627_776)),
+    audit_rotate_age: z.optional(duration()),
+    audit_retention_days: z.optional(retentionDays()),
+    record_output: z.optional(flag()),
+    output_retention_days: z.optional(retentionDays()),
     engine: z.optional(engine),
     require_post_quantum: z.optional(flag()),
   },

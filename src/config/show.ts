@@ -48,10 +48,17 @@ function showSettings(settings: Settings): Record<string, unknown> {
     known_hosts_path: settings.knownHostsPaths,
     audit_log_destination: 'file',
     audit_log_path: settings.auditPath,
+    audit_rotate_bytes: settings.auditRotateBytes,
+    audit_rotate_age: formatDurationMs(settings.auditRotateAgeMs),
+    audit_retention_days: showDays(settings.auditRetentionDays),
+    record_output: settings.recordOutput,
+    output_retention_days: showDays(settings.outputRetentionDays),
     engine: settings.engine,
     require_post_quantum: settings.requirePostQuantum,
   }
 }
+
+const showDays = (days: number): number | 'none' => (days === Infinity ? 'none' : days)
 
 /** Empty lists stand for "any", which a file says by leaving the key out. */
 function showRule({ effect, users, hosts, operations, commands, shell }: PolicyRule): Record<string, unknown> {

@@ -72,6 +72,16 @@ export interface Settings {
   readonly knownHostsPaths: readonly string[]
   /** Directory. From `audit_log_path`. */
   readonly auditPath: string
+  /** The log turns to a new file at this size … From `audit_rotate_bytes`. */
+  readonly auditRotateBytes: number
+  /** … or at this age; Infinity: never. From `audit_rotate_age`. */
+  readonly auditRotateAgeMs: number
+  /** How long old files are kept, in days; Infinity: for good. From `audit_retention_days`. */
+  readonly auditRetentionDays: number
+  /** Whether what commands write is kept beside the log. From `record_output`. */
+  readonly recordOutput: boolean
+  /** How long that is kept, in days; Infinity: for good. From `output_retention_days`. */
+  readonly outputRetentionDays: number
   readonly engine: EngineChoice
   readonly requirePostQuantum: boolean
 }

@@ -40,6 +40,8 @@ export interface LogDirectory {
   readonly directory: string
   readonly log: string
   readonly head: string
+  readonly publicKey: string
+  readonly signingKey: string
   open(): Promise<AuditLog>
   /** Records `count` operations one after the other: two records each. */
   fill(count: number): Promise<void>
@@ -67,6 +69,8 @@ export async function logDirectory(): Promise<LogDirectory> {
     directory,
     log,
     head: join(directory, 'head.json'),
+    publicKey: join(directory, 'signing.pub'),
+    signingKey: join(directory, 'signing.key'),
     open,
     text,
     lines,

@@ -68,9 +68,9 @@ describe('an audit log', () => {
 
   it('makes its file readable by its owner alone, and its directory too', async () => {
     await place.fill(1)
-    const modes = await Promise.all([place.log, place.head, place.directory].map(async (path) => (await stat(path)).mode & 0o777))
-    expect(modes).toEqual([0o600, 0o600, 0o700])
-    expect((await readdir(place.directory)).toSorted()).toEqual(['audit.jsonl', 'head.json'])
+    const modes = await Promise.all([place.log, place.head, place.signingKey, place.directory].map(async (path) => (await stat(path)).mode & 0o777))
+    expect(modes).toEqual([0o600, 0o600, 0o600, 0o700])
+    expect((await readdir(place.directory)).toSorted()).toEqual(['audit.jsonl', 'head.json', 'signing.key', 'signing.pub'])
   })
 
   it('has no secret in it, in begin, finish or note', async () => {
@@ -256,7 +256,8 @@ describe('a log that was changed behind the writer’s back', () => {
     await writeFile(place.head, head)
     await place.fill(1)
     expect(await torn()).toEqual([])
-    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, count: 8 })
+    expect((await place.records())[6]).toMatchObject({ event: 'repaired', reason: expect.stringContaining('records 3 to 6 were added after the last signed head') })
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, count: 9, repaired: [7] })
   })
 
   it('has everything behind the last sound record moved away when a page in the middle of a write was lost', async () => {

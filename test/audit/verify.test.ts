@@ -8,19 +8,22 @@ import { logDirectory, type LogDirectory } from './log-directory.ts'
 const RECORDS = 60
 
 /** A log of 60 records, made once; each test tampers with a copy. */
-let whole: { lines: string[]; head: string }
+let whole: { lines: string[]; head: string; earlierHead: string; publicKey: string }
 let place: LogDirectory
 
 beforeAll(async () => {
   const made = await logDirectory()
-  await made.fill(RECORDS / 2)
-  whole = { lines: await made.lines(), head: await readFile(made.head, 'utf8') }
+  await made.fill(RECORDS / 3)
+  const earlierHead = await readFile(made.head, 'utf8')
+  await made.fill(RECORDS / 6)
+  whole = { earlierHead, lines: await made.lines(), head: await readFile(made.head, 'utf8'), publicKey: await readFile(made.publicKey, 'utf8') }
   await made.remove()
 })
 beforeEach(async () => {
   place = await logDirectory()
   await mkdir(place.directory, { recursive: true })
   await writeFile(place.head, whole.head)
+  await writeFile(place.publicKey, whole.publicKey)
 })
 afterEach(() => place.remove())
 
@@ -60,12 +63,15 @@ describe('a log as it was written', () => {
   it('verifies, with its count and head', async () => {
     const last: Record<string, unknown> = JSON.parse(at(RECORDS - 1))
     const head = { seq: RECORDS, hash: last.hash }
-    expect(await verdictOf(whole.lines)).toEqual({ ok: true, count: RECORDS, head, headChecked: true, tornBytes: 0 })
+    const key: unknown = JSON.parse(whole.head).key
+    const rest = { firstSeq: 1, files: 1, tornBytes: 0, repaired: [], anchors: { checked: 0, tooOld: 0 } }
+    expect(await verdictOf(whole.lines)).toEqual({ ok: true, count: RECORDS, head, headChecked: true, signed: { key, seq: RECORDS }, ...rest })
   })
 
-  it('verifies without its head, and the verdict says that the end is not proven', async () => {
+  it('of a version that did not sign verifies without head and key, and the verdict says what is not proven', async () => {
     await rm(place.head)
-    expect(await verdictOf(without(50, 10))).toMatchObject({ ok: true, count: 50, headChecked: false })
+    await rm(place.publicKey)
+    expect(await verdictOf(without(50, 10))).toMatchObject({ ok: true, count: 50, headChecked: false, signed: undefined })
   })
 
   it('verifies with a torn line at its end, which a writer that was interrupted leaves', async () => {
@@ -75,9 +81,8 @@ describe('a log as it was written', () => {
   })
 
   it('verifies when it is ahead of its head, as a writer leaves it that was killed', async () => {
-    const { seq, hash }: { seq: number; hash: string } = JSON.parse(at(39))
-    await writeFile(place.head, JSON.stringify({ seq, hash, size_bytes: 1 }))
-    expect(await verdictOf(whole.lines)).toMatchObject({ ok: true, count: RECORDS })
+    await writeFile(place.head, whole.earlierHead)
+    expect(await verdictOf(whole.lines)).toMatchObject({ ok: true, count: RECORDS, signed: { seq: 40 } })
   })
 
   it('verifies when there is none yet', async () => {

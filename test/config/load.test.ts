@@ -168,6 +168,11 @@ describe('defaults', () => {
       sshConfigPath: undefined,
       knownHostsPaths: [join(state, 'known_hosts'), join(root, 'home/.ssh/known_hosts')],
       auditPath: join(state, 'audit'),
+      auditRotateBytes: 67_108_864,
+      auditRotateAgeMs: 86_400_000,
+      auditRetentionDays: 90,
+      recordOutput: false,
+      outputRetentionDays: 30,
       engine: 'auto',
       requirePostQuantum: false,
     })
