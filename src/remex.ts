@@ -156,8 +156,8 @@ function askedOnce(ask: (label: string) => Promise<Secret>): (label: string) => 
 
 const DAY_MS = 86_400_000
 
-function keepingOf({ auditRotateBytes, auditRotateAgeMs, auditRetentionDays }: Settings): KeepingLimits {
-  return { rotateBytes: auditRotateBytes, rotateAgeMs: auditRotateAgeMs, retentionMs: auditRetentionDays * DAY_MS }
+function keepingOf({ auditRotateBytes, auditRotateAgeMs, auditRetentionDays, outputRetentionDays }: Settings): KeepingLimits {
+  return { rotateBytes: auditRotateBytes, rotateAgeMs: auditRotateAgeMs, retentionMs: auditRetentionDays * DAY_MS, outputRetentionMs: outputRetentionDays * DAY_MS }
 }
 
 function closedError(): RemexError {

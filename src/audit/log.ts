@@ -35,6 +35,9 @@ export type FinishFields = Pick<
   | 'user_key'
   | 'stdout_bytes'
   | 'stderr_bytes'
+  | 'stdout_file'
+  | 'stderr_file'
+  | 'reason'
   | 'size_bytes'
   | 'files'
   | 'unchanged'
@@ -69,8 +72,8 @@ export interface AuditOptions {
   readonly lockTimeoutMs?: number
 }
 
-/** 64 MiB, a day, 90 days. */
-export const KEEP_LIMITS: KeepingLimits = { rotateBytes: 67_108_864, rotateAgeMs: 86_400_000, retentionMs: 90 * 86_400_000 }
+/** 64 MiB, a day, 90 days, 30 days. */
+export const KEEP_LIMITS: KeepingLimits = { rotateBytes: 67_108_864, rotateAgeMs: 86_400_000, retentionMs: 90 * 86_400_000, outputRetentionMs: 30 * 86_400_000 }
 
 interface Job {
   readonly draft: Draft

@@ -56,6 +56,9 @@ export interface AuditRecord {
   readonly host_key?: string | null
   readonly stdout_bytes?: number
   readonly stderr_bytes?: number
+  /** Where what the run wrote is kept, beside the log: `outputs/<day>/<SHA-256 of it>.gz`. Left out where it wrote nothing, or is not recorded. */
+  readonly stdout_file?: string
+  readonly stderr_file?: string
   readonly size_bytes?: number
   /** Of the content of a transfer, hex; of a tree, of the lines `<sha256>  <path>` of the files that were moved, sorted by path. */
   readonly sha256?: string | null
@@ -80,6 +83,8 @@ export interface AuditRecord {
   /** … and the earliest and the latest time in it. */
   readonly from_time?: string
   readonly to_time?: string
+  /** On `outputs_removed`: recorded output of earlier days is no longer kept. `2026-01-31`. */
+  readonly before_day?: string
   /** On `rotated`: the newest record up to that file's end that had been handed out as an anchor; 0 for none. */
   readonly anchored_seq?: number
   /** On `signed`, `rotated`, `removed` and `anchored`: fingerprint of the key that signed the record before … */
@@ -134,6 +139,8 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   host_key: 'text',
   stdout_bytes: 'number',
   stderr_bytes: 'number',
+  stdout_file: 'text',
+  stderr_file: 'text',
   size_bytes: 'number',
   sha256: 'text',
   files: 'number',
@@ -151,6 +158,7 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   last_hash: 'text',
   from_time: 'text',
   to_time: 'text',
+  before_day: 'text',
   anchored_seq: 'number',
   key: 'text',
   signature: 'text',

@@ -6,6 +6,7 @@ import { draft } from './draft.ts'
 import { openLog, rotatedName, type AuditFiles } from './files.ts'
 import { readLines } from './line-reader.ts'
 import { lineHeader, parseRecord, type Position } from './line.ts'
+import { oldOutputDays, OUTPUTS } from './outputs.ts'
 import { lastRecord } from './place.ts'
 import type { AuditRecord, Draft } from './record.ts'
 import { rotatedSegments, type Segment } from './segments.ts'
@@ -18,6 +19,8 @@ export interface KeepingLimits {
   readonly rotateAgeMs: number
   /** Files whose last record is older are removed, once an anchor covers them; Infinity: never. */
   readonly retentionMs: number
+  /** Recorded output that is older is removed; Infinity: never. */
+  readonly outputRetentionMs: number
 }
 
 /** What is in one file of the log. */
@@ -74,12 +77,19 @@ export async function turnToNewFile({ files, limits, nowMs }: { readonly files: 
   const old = await tooOld(segments, { anchoredSeq: rotated.anchored_seq, beforeMs: nowMs - limits.retentionMs })
   const time = new Date(nowMs).toISOString()
   const note = (event: string, fields: Partial<Draft>): Draft => draft(event, time, { pid: process.pid, ...fields })
-  return { drafts: [note('rotated', rotated), ...old.map((contents) => note('removed', contents))], obsolete: old.map(({ log_file: name }) => join(files.directory, name)) }
+  const days = await oldOutputDays(files.directory, nowMs - limits.outputRetentionMs)
+  const outputs = days.length === 0 ? [] : [note('outputs_removed', { before_day: dayAfter(days.at(-1) ?? '') })]
+  return {
+    drafts: [note('rotated', rotated), ...old.map((contents) => note('removed', contents)), ...outputs],
+    obsolete: [...old.map(({ log_file: name }) => name), ...days.map((day) => join(OUTPUTS, day))].map((name) => join(files.directory, name)),
+  }
 }
 
-/** Removes files that the log has given up. One that cannot be removed is tried again at the next rotation. */
+const dayAfter = (day: string): string => new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10)
+
+/** Removes files, and whole days of output, that the log has given up. One that cannot be removed is tried again at the next rotation. */
 export async function removeObsolete(paths: readonly string[]): Promise<void> {
-  for (const path of paths) await rm(path, { force: true }).catch(() => undefined)
+  for (const path of paths) await rm(path, { force: true, recursive: true }).catch(() => undefined)
 }
 
 /** The oldest files, none left out between them, that end before `beforeMs` and whose last record an anchor covers. */

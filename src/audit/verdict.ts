@@ -40,6 +40,8 @@ export interface AuditSoundness {
   readonly signed: { readonly key: string; readonly seq: number } | undefined
   /** How many anchors were compared, and how many lie in what retention has removed. */
   readonly anchors: { readonly checked: number; readonly tooOld: number }
+  /** How many files of recorded output were read. */
+  readonly outputs: number
   /** Numbers of the records that say that something was found wrong and mended, the first hundred. */
   readonly repaired: readonly number[]
 }

@@ -8,6 +8,7 @@ import { auditFiles, unreadable } from './files.ts'
 import { isHeadSigned, readHead, type WrittenHead } from './head.ts'
 import { readLines } from './line-reader.ts'
 import { readLine, type FoundRecord, type Position } from './line.ts'
+import { OutputCheck } from './output-check.ts'
 import { Segments, type Segment } from './segments.ts'
 import { SignatureCheck } from './signature-check.ts'
 import { verifierOf, type Verifier } from './signing.ts'
@@ -59,9 +60,11 @@ class Verification {
   readonly #parts: VerificationParts
   readonly #signatures: SignatureCheck
   readonly #anchors: AnchorCheck
+  readonly #outputs: OutputCheck
   readonly #repaired: number[] = []
   #start: StartCheck | undefined
   #fault: AuditFault | undefined
+  #place: LinePlace = { file: '', line: 0 }
   #tornBytes = 0
 
   constructor(directory: string, parts: VerificationParts) {
@@ -69,6 +72,7 @@ class Verification {
     this.#parts = parts
     this.#signatures = new SignatureCheck(parts.verifier)
     this.#anchors = new AnchorCheck(parts.options.anchors ?? [])
+    this.#outputs = new OutputCheck(directory)
   }
 
   /** Undefined where a file was removed under our hands. */
@@ -84,7 +88,7 @@ class Verification {
       if (file) await this.#read(segment, file, chain)
       if (this.#isOver) break
     }
-    const fault = this.#start?.fault() ?? this.#fault ?? chain.end() ?? this.#anchors.end(chain.last) ?? this.#headFault(head, headFault, chain.last)
+    const fault = this.#start?.fault() ?? this.#fault ?? chain.end() ?? this.#outputs.end() ?? this.#anchors.end(chain.last) ?? this.#headFault(head, headFault, chain.last)
     if (fault) return { ok: false, ...fault }
     return {
       ok: true,
@@ -96,6 +100,7 @@ class Verification {
       firstSeq: chain.last.seq - chain.count + 1,
       signed: this.#signatures.signed,
       anchors: this.#anchors.counts,
+      outputs: this.#outputs.checked,
       repaired: this.#repaired,
     }
   }
@@ -114,6 +119,7 @@ class Verification {
           this.#take(bytes, { file: name, line: ++line, firstSeq }, chain)
           if (this.#isOver) return
         }
+        this.#fault ??= await this.#outputs.settle()
       }
       this.#tornBytes = Math.max(0, (await file.stat()).size - endOffset)
     } catch (error) {
@@ -128,6 +134,7 @@ class Verification {
       this.#anchors.begin(this.#start.position)
       chain.begin(this.#start.position)
     }
+    this.#place = place
     this.#start.look(content, bytes)
     this.#fault ??= chain.add(content, place, bytes)
   }
@@ -136,6 +143,7 @@ class Verification {
     const wrong = this.#signatures.record(record, last, line) ?? this.#anchors.record(record.position)
     if (wrong) return wrong
     if (record.position.seq === head?.seq) this.#signatures.reachedHead(head)
+    this.#outputs.note(record, line, this.#place)
     if (record.event === 'repaired' && this.#repaired.length < MOST_REPAIRED) this.#repaired.push(record.position.seq)
     return undefined
   }

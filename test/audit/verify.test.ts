@@ -64,7 +64,7 @@ describe('a log as it was written', () => {
     const last: Record<string, unknown> = JSON.parse(at(RECORDS - 1))
     const head = { seq: RECORDS, hash: last.hash }
     const key: unknown = JSON.parse(whole.head).key
-    const rest = { firstSeq: 1, files: 1, tornBytes: 0, repaired: [], anchors: { checked: 0, tooOld: 0 } }
+    const rest = { firstSeq: 1, files: 1, tornBytes: 0, repaired: [], outputs: 0, anchors: { checked: 0, tooOld: 0 } }
     expect(await verdictOf(whole.lines)).toEqual({ ok: true, count: RECORDS, head, headChecked: true, signed: { key, seq: RECORDS }, ...rest })
   })
 
