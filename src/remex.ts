@@ -1,7 +1,6 @@
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { openAudit, type AuditLog } from './audit/log.ts'
-import type { KeepingLimits } from './audit/rotation.ts'
+import { openAudit, type AuditLog, type AuditOptions } from './audit/log.ts'
 import { loadConfig } from './config/load.ts'
 import { stateDir } from './config/paths.ts'
 import type { Config, HostConfig, Settings } from './config/types.ts'
@@ -70,7 +69,7 @@ export class Remex implements AsyncDisposable {
     const engines = { ssh2: ssh2Engine(), openssh: opensshEngine(env) }
     this.config = config
     this.user = user ?? osUser
-    this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit({ directory: config.settings.auditPath, clock: systemClock, limits: keepingOf(config.settings) })))
+    this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit(auditOptions(config.settings))))
     this.#pool = new ConnectionPool(config.settings.poolSize)
     const { hosts, settings } = config
     const keyStorage = { keyStoragePath: settings.keyStoragePath, keyStorageConfigured: settings.keyStorageConfigured }
@@ -156,8 +155,9 @@ function askedOnce(ask: (label: string) => Promise<Secret>): (label: string) => 
 
 const DAY_MS = 86_400_000
 
-function keepingOf({ auditRotateBytes, auditRotateAgeMs, auditRetentionDays, outputRetentionDays }: Settings): KeepingLimits {
-  return { rotateBytes: auditRotateBytes, rotateAgeMs: auditRotateAgeMs, retentionMs: auditRetentionDays * DAY_MS, outputRetentionMs: outputRetentionDays * DAY_MS }
+function auditOptions({ auditPath: directory, auditRotateBytes: rotateBytes, auditRotateAgeMs: rotateAgeMs, auditRetentionDays, outputRetentionDays, secretPatterns: patterns }: Settings): AuditOptions {
+  const limits = { rotateBytes, rotateAgeMs, retentionMs: auditRetentionDays * DAY_MS, outputRetentionMs: outputRetentionDays * DAY_MS }
+  return { directory, clock: systemClock, limits, patterns }
 }
 
 function closedError(): RemexError {

@@ -1,8 +1,8 @@
 import type { KillVerdict } from '../core/outcome.ts'
 import type { Secret } from '../core/secret.ts'
 import { sha256 } from './line.ts'
+import { Mask } from './masking.ts'
 import type { AuditRecord, Draft } from './record.ts'
-import { redact } from './redaction.ts'
 
 /** Fields of a record, and what must not be seen in them. */
 export type DraftFields = Partial<Omit<AuditRecord, 'seq' | 'time' | 'event' | 'prev' | 'hash'>> & {
@@ -18,13 +18,14 @@ const MAX_SURVIVORS = 1024
 const CUT_MARK = '…[cut]'
 
 /**
- * The record of `event` with these fields: redacted first, then bounded. A command over 16 KiB is cut, with the length
+ * The record of `event` with these fields: masked first, also by `patterns`, then bounded. A command over 16 KiB is cut, with the length
  * and the SHA-256 of the whole beside it; any other text is cut at 4 KiB, both with the mark `…[cut]`. Of `env_names`
  * 256 are kept, of `killed.survivors` 1,024.
  */
-export function draft(event: string, time: string, { secrets = [], ...fields }: DraftFields): Draft {
+export function draft(event: string, time: string, { secrets = [], ...fields }: DraftFields, patterns: readonly RegExp[] = []): Draft {
   const { command, local, remote, reason, env_names, killed, ...plain } = fields
-  const hide = (text: string | undefined): string | undefined => (text === undefined ? undefined : redact(text, secrets))
+  const mask = new Mask(secrets, patterns)
+  const hide = (text: string | undefined): string | undefined => (text === undefined ? undefined : mask.mask(text))
   return withoutUndefined({
     ...mapTexts(plain),
     ...commandFields(hide(command)),

@@ -15,7 +15,7 @@ type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'l
 
 /**
  * What is recorded of an operation before it happens. `os_user` and `pid` default to this process's own.
- * Values of `secrets` are replaced by `[secret]` in `command`, `local` and `remote`.
+ * Values of `secrets`, in any of their forms, are replaced by `[secret]` in `command`, `local` and `remote`.
  */
 export type BeginFields = Required<Pick<AuditRecord, Begun>> & Pick<AuditRecord, Asked> & Pick<DraftFields, 'secrets'>
 
@@ -70,6 +70,8 @@ export interface AuditOptions {
   readonly limits?: KeepingLimits
   /** How long a record waits for another process that writes, in ms. Default: 10,000. */
   readonly lockTimeoutMs?: number
+  /** What they match is replaced by `[secret]` as the values of `secrets` are. Default: none. */
+  readonly patterns?: readonly RegExp[]
 }
 
 /** 64 MiB, a day, 90 days, 30 days. */
@@ -108,6 +110,7 @@ export function openAudit(options: AuditOptions): Promise<AuditLog> {
 export class AuditLog {
   readonly #clock: Clock
   readonly #appender: Appender
+  readonly #patterns: readonly RegExp[]
   readonly #osUser = osUser()
   readonly #waiting: Job[] = []
   readonly #unfinished = new Set<string>()
@@ -117,8 +120,9 @@ export class AuditLog {
   #wake: () => void = () => undefined
   #askedMs = 0
 
-  constructor({ directory, clock, limits = KEEP_LIMITS, lockTimeoutMs }: AuditOptions) {
+  constructor({ directory, clock, limits = KEEP_LIMITS, lockTimeoutMs, patterns = [] }: AuditOptions) {
     this.#clock = clock
+    this.#patterns = patterns
     this.#appender = new Appender(auditFiles(directory), { clock, limits, lockTimeoutMs })
   }
 
@@ -176,7 +180,7 @@ export class AuditLog {
   }
 
   #draft(event: string, fields: DraftFields): Draft {
-    return draft(event, new Date(this.#clock.now()).toISOString(), { os_user: this.#osUser, pid: process.pid, ...fields })
+    return draft(event, new Date(this.#clock.now()).toISOString(), { os_user: this.#osUser, pid: process.pid, ...fields }, this.#patterns)
   }
 
   #add(record: Draft, durable: boolean): Promise<Position> {

@@ -81,6 +81,7 @@ function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
     auditRetentionDays: daysOf(raw.audit_retention_days, 90),
     recordOutput: raw.record_output ?? false,
     outputRetentionDays: daysOf(raw.output_retention_days, 30),
+    secretPatterns: (raw.secret_patterns ?? []).map((pattern) => new RegExp(pattern)),
     engine: raw.engine ?? 'auto',
     requirePostQuantum: raw.require_post_quantum ?? false,
   }

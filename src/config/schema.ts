@@ -121,6 +121,23 @@ export const vmsSchema = z
   .record(vmId(), vm, 'a map of hosts')
   .check(z.refine((vms) => Object.keys(vms).length > 0, 'at least one host'))
 
+const EXPRESSION_EXPECTED = 'a regular expression as JavaScript has them'
+
+/** One that matches the empty text was meant to match something else: it also matches, and hides nothing, where nothing is. */
+const secretPattern = z.string(EXPRESSION_EXPECTED).check(
+  z.refine(compiles, EXPRESSION_EXPECTED),
+  z.refine((pattern) => !compiles(pattern) || !new RegExp(pattern).test(''), `${EXPRESSION_EXPECTED} that does not match the empty text`),
+)
+
+function compiles(pattern: string): boolean {
+  try {
+    new RegExp(pattern)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** `remote_execution:`. */
 export const settingsSchema = z.strictObject(
   {
@@ -147,6 +164,7 @@ export const settingsSchema = z.strictObject(
     audit_retention_days: z.optional(retentionDays()),
     record_output: z.optional(flag()),
     output_retention_days: z.optional(retentionDays()),
+    secret_patterns: z.optional(z.array(secretPattern, 'a list of regular expressions')),
     engine: z.optional(engine),
     require_post_quantum: z.optional(flag()),
   },

@@ -53,6 +53,7 @@ function showSettings(settings: Settings): Record<string, unknown> {
     audit_retention_days: showDays(settings.auditRetentionDays),
     record_output: settings.recordOutput,
     output_retention_days: showDays(settings.outputRetentionDays),
+    secret_patterns: settings.secretPatterns.map(({ source }) => source),
     engine: settings.engine,
     require_post_quantum: settings.requirePostQuantum,
   }

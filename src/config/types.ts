@@ -82,6 +82,8 @@ export interface Settings {
   readonly recordOutput: boolean
   /** How long that is kept, in days; Infinity: for good. From `output_retention_days`. */
   readonly outputRetentionDays: number
+  /** What they match is hidden in the audit log; none of them matches the empty text. */
+  readonly secretPatterns: readonly RegExp[]
   readonly engine: EngineChoice
   readonly requirePostQuantum: boolean
 }

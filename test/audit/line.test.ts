@@ -93,7 +93,7 @@ describe('a command over 16 KiB', () => {
     expect(draft('begin', TIME, { command: `x${'🙂'.repeat(5000)}` }).command).toBe(`x${'🙂'.repeat(4095)}…[cut]`)
   })
 
-  it('is redacted before it is cut, so that no half of a secret is left', () => {
+  it('is masked before it is cut, so that no half of a secret is left', () => {
     const made = draft('begin', TIME, { command: `${'x'.repeat(16_380)}hunter2${'x'.repeat(100)}`, secrets: [new Secret('hunter2')] })
     expect(made.command).not.toContain('hunt')
     expect(made).not.toHaveProperty('secrets')

@@ -55,6 +55,18 @@ describe('an audit log', () => {
     await log.close()
   })
 
+  it('hides what its patterns match, and secrets in their forms, in all that users write', async () => {
+    const log = await openAudit({ directory: place.directory, clock: systemClock, patterns: [/token=(\S+)/] })
+    const secrets = [new Secret('hunter2')]
+    await log.finish(await log.begin({ ...BEGIN, command: 'curl token=abc -H "Basic dXNlcjpodW50ZXIy"', secrets }), FINISH)
+    await log.note('denied', { local: 'token=abc', remote: '/hunter2', reason: 'not token=abc', secrets })
+    const [begun, finished, denied] = await place.records()
+    expect(begun?.command).toBe('curl token=[secret] -H "Basic dXNlcj[secret]"')
+    expect(finished?.command).toBe(begun?.command)
+    expect(denied).toMatchObject({ local: 'token=[secret]', remote: '/[secret]', reason: 'not token=[secret]' })
+    await log.close()
+  })
+
   it('takes the time from its clock, and a clock that jumps back does not break the chain', async () => {
     const clock = new FakeClock()
     const log = await openAudit({ directory: place.directory, clock })

@@ -136,6 +136,7 @@ describe('showConfig', () => {
       allowed_vm_ids: ['vm01'],
       key_storage_path: '/keys',
       ssh_config_path: '/ssh_config',
+      secret_patterns: ['a/b', String.raw`--token[= ](?<secret>\S+)`, 'line\nbreak # x: "é"'],
     },
     policy: { rules },
   }

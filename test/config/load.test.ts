@@ -173,6 +173,7 @@ describe('defaults', () => {
       auditRetentionDays: 90,
       recordOutput: false,
       outputRetentionDays: 30,
+      secretPatterns: [],
       engine: 'auto',
       requirePostQuantum: false,
     })
@@ -218,6 +219,7 @@ describe('what loadConfig makes of values', () => {
     ['notes that the key directory was configured', 'key_storage_path: /keys', 'keyStorageConfigured', true],
     ['takes the allow-list', 'allowed_vm_ids: [vm01]', 'allowedVmIds', ['vm01']],
     ['takes an empty allow-list as nobody', 'allowed_vm_ids: []', 'allowedVmIds', []],
+    ['takes patterns of secrets', "secret_patterns: ['--token (.+)', 'a/b']", 'secretPatterns', [/--token (.+)/, /a\/b/]],
     ['takes YAML 1.1 booleans, as the original did', 'require_post_quantum: on', 'requirePostQuantum', true],
     ['loads the original’s key_storage_type', 'key_storage_type: encrypted_dir', 'keyStorageConfigured', false],
   ]

@@ -126,6 +126,12 @@ describe('the audit log', () => {
     expect((await fleet.records()).map(({ command }) => command)).toContain('echo "[secret]"; test -n "$TOKEN"')
   })
 
+  it('does not show what secret_patterns match', async () => {
+    await using fleet = await fleetOf({ vm01: server }, { settings: { secret_patterns: ['--token (\\S+)'] } })
+    await fleet.remex.host('vm01').run('true --token hunter2')
+    expect((await fleet.records()).map(({ command }) => command)).toEqual(['true --token [secret]', 'true --token [secret]'])
+  })
+
   it('cannot be forged by what is asked or by who asks', async () => {
     await using fleet = await fleetOf({ vm01: server })
     const forged = 'true #\n{"seq":9,"event":"finish","status":"success"}\r\n\u2028'
