@@ -1,5 +1,8 @@
+import { basename } from 'node:path'
 import { remexError, type RemexError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
 import { authorizedKeys, withKey, withoutKeys } from '../keys/authorized-keys.ts'
+import { certificateBeside } from '../keys/identity-certificate.ts'
 import type { StoredKey } from '../keys/key-store.ts'
 import { editAuthorizedKeys } from './authorized-keys-file.ts'
 import { identityOf, isLetIn, nextKey, type Subject } from './key-access.ts'
@@ -24,6 +27,7 @@ export interface RotationReport {
 export async function rotateKey(subject: Subject): Promise<RotationReport> {
   refuseShared(subject)
   const seen = await currentKey(subject)
+  await refuseCertified(subject, seen)
   return subject.files.alone(async () => {
     const old = await currentKey(subject)
     const { host: { id: vmId }, files, runtime, onStep } = subject
@@ -55,6 +59,17 @@ function refuseShared({ host, runtime: { config } }: Subject): void {
   throw remexError('USAGE', `${host.id} shares its identity_file with ${others.map(({ id }) => id).join(', ')}, so it cannot be rotated for one host`, {
     vmId: host.id,
     hint: `Take identity_file out of the configuration, then give each host a key of its own: remex keys setup ${host.id}`,
+  })
+}
+
+/** A host that is to know the authority alone would not know the new key, and a named certificate of the old one would not be of the new. */
+async function refuseCertified({ host: { id: vmId, identityCertificate } }: Subject, { path, key }: StoredKey): Promise<void> {
+  const label = identityCertificate === undefined ? (await certificateBeside(path, key.blob))?.label : printable(basename(identityCertificate))
+  if (label === undefined) return
+  const without = identityCertificate === undefined ? `move ${label} away from beside the key` : 'take identity_certificate out of the configuration'
+  throw remexError('USAGE', `${vmId} logs in with ${label}, the certificate of its key, which a new key would not have`, {
+    vmId,
+    hint: `Make a new key, have it signed (ssh-keygen -s <authority> -I <id> -n <login> <key>.pub) and put both in place. Where the host knows the key itself: ${without}, then rotate.`,
   })
 }
 

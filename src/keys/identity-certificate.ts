@@ -63,8 +63,11 @@ function refuseOtherKey({ file, plainKeyBlob }: NamedCertificate, key: KeyFile, 
   throw unusable(file, reason, 'Name the certificate of that key, or in identity_file the key of this certificate.')
 }
 
-/** One that cannot be read, or is of another key, is left from before, perhaps: nobody named it. */
-async function certificateBeside(path: string, publicKey: Buffer): Promise<UserCertificate | undefined> {
+/**
+ * The user certificate of the key at `path` that lies beside it as `<key>-cert.pub`. Undefined for one that cannot be read, or is of
+ * another key: it is left from before, perhaps, and nobody named it.
+ */
+export async function certificateBeside(path: string, publicKey: Buffer): Promise<UserCertificate | undefined> {
   const beside = `${path.replace(/\.pub$/, '')}-cert.pub`
   const reading = await readCertificate(beside)
   if (reading.kind !== 'certificate') return undefined

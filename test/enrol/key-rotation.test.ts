@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chown, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { fingerprint, parseHostKey } from '../../src/core/host-key.ts'
 import { authorizedKeys } from '../../src/keys/authorized-keys.ts'
@@ -9,6 +9,8 @@ import type { KeyStatusRow } from '../../src/enrol/keys.ts'
 import { makeKeyPair } from '../../testkit/keys.ts'
 import { failureOf } from '../failure-of.ts'
 import { buildCommandLine } from '../cli/workshop.ts'
+import { signKey } from '../keys/certificate-samples.ts'
+import { hasSshKeygen } from '../keys/ssh-keygen.ts'
 import { keyPlace, obstacle, willing, type KeyPlace } from './key-place.ts'
 
 const skipping = obstacle && ` (skipped: ${obstacle})`
@@ -125,6 +127,32 @@ describe.skipIf(obstacle)(`keys rotate${skipping}`, () => {
     expect(await remex.keys.rotate('vm01')).toMatchObject({ rotated: true })
     await using shared = await keyPlace(['vm01', 'vm02'], { vms: { vm01: { identity_file: file }, vm02: { identity_file: file } } })
     expect(await failureOf(shared.remex.keys.rotate('vm01'))).toMatchObject({ code: 'USAGE', message: expect.stringContaining('vm02') as string })
+  })
+
+  it.skipIf(!hasSshKeygen).each([
+    ['that the configuration names', 'elsewhere-cert.pub', true, 'take identity_certificate out of the configuration'],
+    ['that lies beside it', 'keys/id_ed25519_vm01-cert.pub', false, 'move id_ed25519_vm01-cert.pub away'],
+  ])('refuses a host whose key comes with a certificate %s, which a new key would not have, before anything is changed', async (_sentence, name, isNamed, what) => {
+    const path = join(place.folder, name)
+    const publicKey = (await readFile(join(place.keys, 'id_ed25519_vm01.pub'), 'utf8')).trim()
+    await signKey(place.folder, { authority: makeKeyPair(), publicKey, options: ['-n', place.user('vm01').name], path })
+    const remex = await place.open({ vms: { vm01: isNamed ? { identity_certificate: path } : {} } })
+    const seen = async (): Promise<unknown> => [await place.authorizedKeys('vm01'), await readdir(place.keys), (await remex.host('vm01').run('true')).success]
+    const before = await seen()
+    expect(await failureOf(remex.keys.rotate('vm01'))).toMatchObject({
+      code: 'USAGE',
+      vmId: 'vm01',
+      message: expect.stringContaining(basename(path)) as string,
+      hint: expect.stringContaining(what) as string,
+    })
+    expect(await seen()).toEqual(before)
+  })
+
+  it('rotates a key that has the certificate of an earlier key beside it', async () => {
+    const path = join(place.keys, 'id_ed25519_vm01-cert.pub')
+    await signKey(place.folder, { authority: makeKeyPair(), publicKey: makeKeyPair().publicKey, path })
+    expect(await place.remex.keys.rotate('vm01')).toMatchObject({ rotated: true })
+    expect(await opens()).toBe(true)
   })
 
   it('of a host without a key says how to make one', async () => {
