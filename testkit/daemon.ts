@@ -21,6 +21,8 @@ export interface DaemonPlan {
   readonly listening: RegExp
   /** Environment entry of everything it starts, where it can be given one. */
   readonly marker?: string
+  /** More of its environment. Default: none. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A server program that listens. */
@@ -55,7 +57,7 @@ export function findProgram(name: string): string | undefined {
 
 async function launch(plan: DaemonPlan, args: readonly string[]): Promise<ChildProcess> {
   const log = await open(plan.logPath, 'w', 0o600)
-  const child = spawn(plan.file, args, { stdio: ['ignore', log.fd, log.fd], detached: true, cwd: '/' })
+  const child = spawn(plan.file, args, { stdio: ['ignore', log.fd, log.fd], detached: true, cwd: '/', env: { ...process.env, ...plan.env } })
   child.on('error', () => undefined)
   await log.close()
   return child

@@ -30,6 +30,8 @@ export interface OpensshServerOptions {
   readonly config?: readonly string[]
   /** More public keys that open every login, as authorized_keys has them. */
   readonly authorizedKeys?: readonly string[]
+  /** More of the environment of sshd itself. Default: none. */
+  readonly sshdEnv?: Readonly<Record<string, string>>
 }
 
 /** A real sshd on loopback. `login` is a temporary ordinary user with /bin/sh when we are root, else our own user. */
@@ -129,7 +131,7 @@ async function makeHostKeys(directory: string, kinds: readonly KeyKind[]): Promi
 }
 
 async function startSshd(plan: Plan, hostKeys: readonly HostKeyFile[]): Promise<Daemon> {
-  const { sshd, place } = plan
+  const { sshd, place, options: { sshdEnv: env = {} } } = plan
   // Its privilege separation wants this directory, which the system makes at boot only where the service is on.
   if (process.getuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 })
   const configPath = join(place.directory, 'sshd_config')
@@ -138,6 +140,7 @@ async function startSshd(plan: Plan, hostKeys: readonly HostKeyFile[]): Promise<
     logPath: join(place.directory, 'log'),
     listening: /Server listening on 127\.0\.0\.1 port/,
     marker: place.marker,
+    env,
     args: async (port) => {
       await writeFile(configPath, configuration(plan, hostKeys, port))
       return ['-D', '-e', '-f', configPath]

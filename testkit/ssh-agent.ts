@@ -19,12 +19,12 @@ export interface TestAgent extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/** Starts the machine's own ssh-agent with these keys. Gives the reason where it is not installed. */
-export async function startAgent(keys: readonly KeyPair[]): Promise<TestAgent | Skipped> {
+/** Starts the machine's own ssh-agent with these keys, and with more in its environment. Gives the reason where it is not installed. */
+export async function startAgent(keys: readonly KeyPair[], more: Readonly<Record<string, string>> = {}): Promise<TestAgent | Skipped> {
   if (findProgram('ssh-agent') === undefined) return { skipped: 'ssh-agent is not installed (Debian: openssh-client)' }
   const directory = await mkdtemp(join(tmpdir(), 'remex-agent-'))
   const socketPath = join(directory, 'agent.sock')
-  const agent = spawn('ssh-agent', ['-D', '-a', socketPath], { stdio: 'ignore' })
+  const agent = spawn('ssh-agent', ['-D', '-a', socketPath], { stdio: 'ignore', env: { ...process.env, ...more } })
   const env = { ...process.env, SSH_AUTH_SOCK: socketPath }
   const close = onlyOnce(async () => {
     const ended = once(agent, 'exit')

@@ -2,8 +2,8 @@ import type { Host } from '../../src/fleet/host.ts'
 import { findProgram } from '../../testkit/daemon.ts'
 import { startOpensshServer, type OpensshServer, type OpensshServerOptions } from '../../testkit/openssh-server.ts'
 
-/** Programs of OpenSSH that the engine, its servers and its keys are made of. */
-type Program = 'ssh' | 'sshd' | 'ssh-keygen'
+/** Programs that the engine, its servers, and what logs in to them are made of. */
+type Program = 'ssh' | 'sshd' | 'ssh-keygen' | 'ssh-agent' | 'ssh-add' | 'softhsm2-util' | 'krb5kdc' | 'kdb5_util' | 'kadmin.local' | 'kinit'
 
 /** What stands behind the name of a suite that needs these programs: nothing, or that it is skipped and why. */
 export function skipReason(...programs: readonly Program[]): string {
