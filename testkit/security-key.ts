@@ -4,7 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { AgentMessage, encodeIdentities, encodeMessage, framed, MessageDecoder, readSignRequest, sshString, uint32 } from '../src/transport/openssh/agent-protocol.ts'
+import { sshString, uint32 } from '../src/core/ssh-wire.ts'
+import { AgentMessage, encodeIdentities, encodeMessage, framed, MessageDecoder, readSignRequest } from '../src/transport/openssh/agent-protocol.ts'
 import { once as onlyOnce } from './ssh-server.ts'
 
 /** An ssh-agent with one security key, whose owner touches it as soon as it is asked to sign. */

@@ -1,4 +1,5 @@
 import { hostKeyFromBlob, parseHostKey, type HostKey } from '../core/host-key.ts'
+import { ifWhole, leadingStrings, mpintBits, WireReader } from '../core/ssh-wire.ts'
 
 /** What the bytes of a key file are, as far as it shows without decrypting. */
 export type KeyInspection =
@@ -64,40 +65,20 @@ function opensshParts(text: string): { readonly cipher: Buffer; readonly key: Ho
   const blob = Buffer.from(body ?? '', 'base64')
   const magic = 'openssh-key-v1\0'
   if (blob.toString('latin1', 0, magic.length) !== magic) return undefined
-  const [cipher, , , publicBlob] = opensshHeader(blob.subarray(magic.length))
-  const key = publicBlob && hostKeyFromBlob(publicBlob)
-  return cipher && key ? { cipher, key } : undefined
+  return ifWhole(() => partsOf(new WireReader(blob.subarray(magic.length))))
 }
 
-/** Cipher name, kdf name, kdf options and the first public key; fewer where the blob ends early. */
-function opensshHeader(blob: Buffer): Buffer[] {
-  const head = strings(blob, 3)
-  const usedBytes = head.reduce((sum, field) => sum + 4 + field.length, 0)
-  // The number of keys comes before the first of them.
-  return head.length < 3 ? head : [...head, ...strings(blob.subarray(usedBytes + 4), 1)]
+function partsOf(fields: WireReader): { readonly cipher: Buffer; readonly key: HostKey } | undefined {
+  const cipher = fields.string()
+  fields.strings(2) // The name of the kdf, and its options.
+  fields.uint32() // The number of keys.
+  const key = hostKeyFromBlob(fields.string())
+  return key && { cipher, key }
 }
 
 function weaknessOf(type: string, blob: Buffer): string | undefined {
   if (type === 'ssh-dss') return 'it is a DSA key, which is not allowed'
   if (type !== 'ssh-rsa') return undefined
-  const bits = mpintBits(strings(blob, 3)[2] ?? Buffer.alloc(0))
+  const bits = mpintBits(leadingStrings(blob, 3)[2] ?? Buffer.alloc(0))
   return bits < MIN_RSA_BITS ? `it is an RSA key of ${bits} bits, and ${MIN_RSA_BITS} is the least that is allowed` : undefined
-}
-
-/** Up to `count` strings from the start of `blob`; fewer where it ends early. Source: RFC 4251 section 5. */
-function strings(blob: Buffer, count: number): Buffer[] {
-  const found: Buffer[] = []
-  let offset = 0
-  while (found.length < count && offset + 4 <= blob.length) {
-    const end = offset + 4 + blob.readUInt32BE(offset)
-    if (end > blob.length) break
-    found.push(blob.subarray(offset + 4, end))
-    offset = end
-  }
-  return found
-}
-
-function mpintBits(mpint: Buffer): number {
-  const first = mpint.findIndex((byte) => byte !== 0)
-  return first < 0 ? 0 : (mpint.length - first) * 8 - Math.clz32(mpint[first] ?? 0) + 24
 }

@@ -1,4 +1,5 @@
 import { fingerprint, hostKeyFromBlob, parseHostKey } from '../core/host-key.ts'
+import { ifWhole, sshString, WireReader } from '../core/ssh-wire.ts'
 import { readRegularFile } from './regular-file.ts'
 
 /** An OpenSSH certificate, as its bytes have it: nothing of it is verified, and all of it may be anybody's words. */
@@ -63,28 +64,23 @@ export async function readCertificate(path: string): Promise<CertificateReading>
 
 /** The certificate in `blob`, or undefined where it is not one, of a known type and whole. Source: OpenSSH PROTOCOL.certkeys. */
 export function parseCertificate(blob: Buffer): Certificate | undefined {
-  try {
-    return certificateIn(blob, new Fields(blob))
-  } catch (error) {
-    if (error instanceof EndsEarly) return undefined
-    throw error
-  }
+  return ifWhole(() => certificateIn(blob, new WireReader(blob)))
 }
 
 /** The fields in their order on the wire. */
-function certificateIn(blob: Buffer, fields: Fields): Certificate | undefined {
+function certificateIn(blob: Buffer, fields: WireReader): Certificate | undefined {
   const type = fields.string().toString('latin1')
   const keyType = plainTypeOf(type)
   const keyFields = KEY_FIELDS.get(keyType)
   if (!CERTIFICATE_TYPE.test(type) || keyFields === undefined) return undefined
   fields.string() // The nonce, which only makes signatures differ.
-  const plainKeyBlob = Buffer.concat([wireString(Buffer.from(keyType)), fields.raw(keyFields)])
+  const plainKeyBlob = Buffer.concat([sshString(keyType), fields.strings(keyFields)])
   const serial = fields.uint64()
   const kind = KINDS.get(fields.uint32())
-  const keyId = fields.string().toString('utf8')
+  const keyId = fields.text()
   const principals = principalsIn(fields.string())
   const [validAfterMs, validBeforeMs] = [msOf(fields.uint64()), msOf(fields.uint64())]
-  fields.raw(3) // Critical options, extensions and what is reserved: the server's to judge.
+  fields.strings(3) // Critical options, extensions and what is reserved: the server's to judge.
   const authority = hostKeyFromBlob(fields.string())
   fields.string() // The signature.
   if (!kind || !principals || !authority || CERTIFICATE_TYPE.test(authority.type) || !fields.isAtEnd) return undefined
@@ -103,60 +99,10 @@ function plainTypeOf(type: string): string {
 }
 
 function principalsIn(packed: Buffer): readonly string[] | undefined {
-  const fields = new Fields(packed)
+  const fields = new WireReader(packed)
   const found: string[] = []
-  while (!fields.isAtEnd && found.length <= MAX_PRINCIPALS) found.push(fields.string().toString('utf8'))
+  while (!fields.isAtEnd && found.length <= MAX_PRINCIPALS) found.push(fields.text())
   return found.length > MAX_PRINCIPALS ? undefined : found
 }
 
 const msOf = (seconds: bigint): number => (seconds === FOR_EVER ? Infinity : Number(seconds) * 1000)
-
-function wireString(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
-}
-
-/** A field was asked for that the bytes do not have. */
-class EndsEarly extends Error {}
-
-/** Fields of the SSH wire, one after another; throws {@link EndsEarly}, never anything else. Source: RFC 4251 section 5. */
-class Fields {
-  readonly #bytes: Buffer
-  #at = 0
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length
-  }
-
-  string(): Buffer {
-    return this.#take(this.uint32())
-  }
-
-  uint32(): number {
-    return this.#take(4).readUInt32BE()
-  }
-
-  uint64(): bigint {
-    return this.#take(8).readBigUInt64BE()
-  }
-
-  /** So many strings, with their lengths. */
-  raw(count: number): Buffer {
-    const start = this.#at
-    for (let index = 0; index < count; index++) this.string()
-    return this.#bytes.subarray(start, this.#at)
-  }
-
-  #take(length: number): Buffer {
-    const end = this.#at + length
-    if (end > this.#bytes.length) throw new EndsEarly()
-    const taken = this.#bytes.subarray(this.#at, end)
-    this.#at = end
-    return taken
-  }
-}

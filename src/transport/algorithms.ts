@@ -1,3 +1,5 @@
+import { leadingStrings, mpintBits } from '../core/ssh-wire.ts'
+
 /**
  * The one table of what may be negotiated. An allow-list in five categories, best first; what is not here is not offered.
  * No SHA-1, MD5, CBC or RC4. Left out on purpose: `diffie-hellman-group-exchange-sha256`, because ssh2 1.17 takes any prime
@@ -81,32 +83,14 @@ export function signatureAlgorithms(keyType: string): readonly string[] {
   return ALGORITHMS.signature.filter((algorithm) => keyTypeOf(algorithm) === keyType)
 }
 
-/** Why a public key, of a host or a user, is too weak to be used. Undefined: it is not. */
+/** Why a public key, of a host or a user, is too weak to be used. Undefined: it is not. Source: RFC 4253 section 6.6. */
 export function weakness(blob: Buffer): string | undefined {
-  const [type, , modulus] = readStrings(blob)
+  const [type, , modulus] = leadingStrings(blob, 3)
   if (type === undefined) return 'it is not a public key'
   const name = type.toString('latin1')
   if (signatureAlgorithms(name).length === 0) return `keys of type ${name} are not allowed`
   if (name !== 'ssh-rsa') return undefined
-  const bits = modulus === undefined ? 0 : bitLength(modulus)
+  const bits = modulus === undefined ? 0 : mpintBits(modulus)
   if (bits < RSA_MIN_BITS) return `an RSA key of ${bits} bits, and at least ${RSA_MIN_BITS} are needed`
   return bits > RSA_MAX_BITS ? `an RSA key of ${bits} bits, and at most ${RSA_MAX_BITS} can be used` : undefined
-}
-
-/** The first three strings of a key blob. Source: RFC 4253 section 6.6. */
-function readStrings(blob: Buffer): Buffer[] {
-  const strings: Buffer[] = []
-  for (let at = 0; strings.length < 3 && at + 4 <= blob.length;) {
-    const end = at + 4 + blob.readUInt32BE(at)
-    if (end > blob.length) break
-    strings.push(blob.subarray(at + 4, end))
-    at = end
-  }
-  return strings
-}
-
-function bitLength(mpint: Buffer): number {
-  const start = mpint.findIndex((byte) => byte !== 0)
-  if (start === -1) return 0
-  return (mpint.length - start) * 8 - Math.clz32(mpint[start] ?? 0) + 24
 }

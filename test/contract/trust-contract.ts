@@ -24,7 +24,7 @@ export function trustContract(subject: ContractCase): void {
   })
 }
 
-function hostKeys({ engine, server }: ContractCase): void {
+function hostKeys({ engine, server, connect }: ContractCase): void {
   for (const [name, code] of REFUSALS) {
     test(`is refused to a host whose key is ${name}, with the very error of the judge`, async (context) => {
       const refusal = remexError(code, 'judged', { vmId: 'vm01' })
@@ -70,6 +70,11 @@ function hostKeys({ engine, server }: ContractCase): void {
       connection.close()
       expect(connection.info.hostKey).toMatchObject({ type, fingerprint: known })
     }
+  })
+
+  test('gives no keys of the host beyond the one that it proved itself by, unless they are wanted', async (context) => {
+    const connection = await connect(context)
+    expect(await connection.provenHostKeys()).toEqual([])
   })
 
   test('cannot be left out: without a judge it does not compile and does not connect', async (context) => {

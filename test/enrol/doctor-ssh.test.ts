@@ -1,16 +1,14 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { HostConfig } from '../../src/config/types.ts'
-import type { Agent, Identity } from '../../src/core/identity.ts'
+import type { Identity } from '../../src/core/identity.ts'
 import { judgeConnection } from '../../src/enrol/doctor/connection-judgements.ts'
 import type { Finding } from '../../src/enrol/doctor/finding.ts'
-import { needOf, sshCheck, type SshNeeds } from '../../src/enrol/doctor/ssh-check.ts'
+import { sshCheck, type SshNeeds } from '../../src/enrol/doctor/ssh-check.ts'
 import { formatHostKey, parseHostKey } from '../../src/core/host-key.ts'
 import type { Remex } from '../../src/remex.ts'
-import { chooseEngine } from '../../src/session/engine-choice.ts'
 import type { ConnectionInfo } from '../../src/transport/contract.ts'
 import { askProgram } from '../../src/transport/openssh/program.ts'
 import { findProgram } from '../../testkit/daemon.ts'
@@ -19,7 +17,6 @@ import { startOpensshServer, type OpensshServer } from '../../testkit/openssh-se
 import { startSshServer } from '../../testkit/ssh-server.ts'
 import { fleetOf } from '../interop/fleet-of.ts'
 import { signKey } from '../keys/certificate-samples.ts'
-import { sampleSecurityKey } from '../keys/private-key-samples.ts'
 
 const sshd = await startOpensshServer()
 let folder: string
@@ -38,9 +35,6 @@ const HOST: HostConfig = {
   identityFile: undefined, identityCertificate: undefined, sshConfig: undefined, jump: undefined, engine: 'auto', sudo: false,
 }
 const KEY: Identity = { kind: 'key', label: 'id', data: Buffer.alloc(0) }
-const CERTIFIED: Identity = { ...KEY, certificate: { label: 'id-cert.pub', type: 'ssh-ed25519-cert-v01@openssh.com', blob: Buffer.alloc(0) } }
-const AGENT: Agent = { kind: 'agent', socketPath: '/nowhere' }
-const SECURITY_KEY: Identity = { ...AGENT, only: sampleSecurityKey('ed25519').blob }
 const SSH_CONFIG = { alias: 'db', ownsPort: false, ownsLogin: false, ownsAddress: false }
 const NEEDS: SshNeeds = { host: HOST, settings: { requirePostQuantum: false }, identities: [KEY], hasAuthority: false }
 
@@ -69,18 +63,6 @@ describe('what the doctor says of this machine’s ssh', () => {
   ])('is %s', async (_, version, needs, status, message, hint) => {
     const PATH = version === undefined ? join(folder, 'nothing') : `${await pathWith(version)}:${process.env.PATH ?? ''}`
     expect(await sshCheck(() => askProgram({ PATH }), needs)).toEqual({ check: 'ssh', status, message, hint: hint && (expect.stringMatching(hint) as string) })
-  })
-
-  it('agrees with the session on which hosts need it', () => {
-    const needs = fc.record({
-      host: fc.record({ engine: fc.constantFrom('auto', 'ssh2', 'openssh' as const), sshConfig: fc.constantFrom(undefined, SSH_CONFIG) }).map((more) => ({ ...HOST, ...more })),
-      settings: fc.record({ requirePostQuantum: fc.boolean() }),
-      identities: fc.subarray<Identity>([KEY, CERTIFIED, AGENT, SECURITY_KEY]),
-      hasAuthority: fc.boolean(),
-    })
-    fc.assert(fc.property(needs, (one) => {
-      expect(needOf(one) !== undefined).toBe(chooseEngine(one.host, one.settings, one).name === 'openssh')
-    }))
   })
 })
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import {
-  AgentMessage, encodeIdentities, encodeMessage, FieldReader, framed, MAX_MESSAGE_BYTES, MessageDecoder, readExtensionName, readIdentities, readSignRequest, sshString, uint32,
+  AgentMessage, encodeIdentities, encodeMessage, framed, MAX_MESSAGE_BYTES, MessageDecoder, readExtensionName, readIdentities, readSignRequest,
 } from '../../src/transport/openssh/agent-protocol.ts'
 
 const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array))
@@ -51,25 +52,6 @@ describe('messages on a socket', () => {
     const [last, ...others] = pieces(framed(Buffer.alloc(MAX_MESSAGE_BYTES, 1)), [1]).reverse()
     expect(others.reverse().every((piece) => decoder.push(piece)?.length === 0)).toBe(true)
     expect(decoder.push(last ?? Buffer.alloc(0))?.[0]?.length).toBe(MAX_MESSAGE_BYTES)
-  })
-})
-
-describe('fields', () => {
-  it('are read back as they were written', () => {
-    fc.assert(fc.property(bytes, fc.nat(0xffffffff), (text, number) => {
-      const reader = new FieldReader(Buffer.concat([sshString(text), uint32(number)]))
-      expect([reader.string(), reader.uint32(), reader.isAtEnd]).toEqual([text, number, true])
-    }))
-  })
-
-  it.each<[string, Buffer]>([
-    ['a string that says it is longer than what is left', Buffer.concat([uint32(5), Buffer.from('four')])],
-    ['a string of an endless length', Buffer.concat([uint32(0xffffffff), Buffer.from('four')])],
-    ['a length that is cut off', Buffer.of(0, 0, 0)],
-    ['nothing', Buffer.alloc(0)],
-  ])('are missing from %s on', (_sentence, content) => {
-    const reader = new FieldReader(content)
-    expect([reader.string(), reader.uint32(), reader.string(), reader.isAtEnd]).toEqual([undefined, undefined, undefined, false])
   })
 })
 

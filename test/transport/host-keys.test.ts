@@ -33,6 +33,20 @@ test('a host that is not trusted is not even told who wants to log in', async (c
   await until(async () => (await server.log()).includes('userauth-request'), { what: 'sshd to log a login at all' })
 })
 
+test.for<readonly [string, boolean, readonly string[]]>([
+  ['is asked to prove all its keys where that is wanted', true, ['ssh-ed25519', 'ssh-rsa']],
+  ['is asked for no proof of its other keys where that is not wanted', false, []],
+])('a host %s', async ([, wantsHostKeys, types], context) => {
+  const server = await openssh(context, { hostKeyKinds: ['ed25519', 'rsa'], config: ['LogLevel DEBUG1'] })
+  const connection = await engine.connect(targetOf(server, { wantsHostKeys }))
+  expect((await connection.provenHostKeys()).map(({ type }) => type)).toEqual(types)
+  // What it was asked before that is in its log by the time it has run this.
+  await buffer((await connection.exec('true')).stdout)
+  connection.close()
+  await until(async () => (await server.log()).includes('exec'), { what: 'sshd to log the command' })
+  expect((await server.log()).includes('hostkeys-prove')).toBe(wantsHostKeys)
+})
+
 test('a new key exchange in the middle of a transfer loses no byte either way, and the key is judged once', async (context) => {
   const server = await openssh(context, { config: ['RekeyLimit 1M', 'LogLevel DEBUG1'] })
   const judged: string[] = []

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import ssh2 from 'ssh2'
-import { closeChannel, nextChannelNumber } from '../../src/transport/ssh2/internals.ts'
+import { closeChannel, ignoreHostKeys, nextChannelNumber } from '../../src/transport/ssh2/internals.ts'
 import { startSshServer, type TestSshServer } from '../../testkit/index.ts'
 
 const servers: TestSshServer[] = []
@@ -40,4 +40,5 @@ test('what ssh2 does not have any more is not known, and does no harm', () => {
   expect(nextChannelNumber(client)).toBeUndefined()
   expect(closeChannel(client, 7)).toBe(false)
   expect(closeChannel(client, undefined)).toBe(false)
+  expect(() => ignoreHostKeys(client)).not.toThrow()
 })

@@ -1,8 +1,8 @@
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
 import { FIRST_WINDOW_BYTES } from '../../src/transport/openssh/mux/window.ts'
-import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { dataFrame, type PuppetLine } from './mux-puppet.ts'
 import { Stage } from './mux-stage.ts'
 
@@ -22,8 +22,8 @@ beforeEach(async () => {
 afterEach(() => stage[Symbol.asyncDispose]())
 
 const ours = uint32(OURS)
-const exitStatus = (code: number): Buffer[] => [ours, string('exit-status'), Buffer.from([0]), uint32(code)]
-const exitSignal = (name: string): Buffer[] => [ours, string('exit-signal'), Buffer.from([0]), string(name), Buffer.from([0]), string(''), string('')]
+const exitStatus = (code: number): Buffer[] => [ours, sshString('exit-status'), Buffer.from([0]), uint32(code)]
+const exitSignal = (name: string): Buffer[] => [ours, sshString('exit-signal'), Buffer.from([0]), sshString(name), Buffer.from([0]), sshString(''), sshString('')]
 
 describe('opening a channel', () => {
   test('tells our number, our window and the largest packet that we take', async () => {
@@ -34,13 +34,13 @@ describe('opening a channel', () => {
 
   test('that is refused is over: its streams end, and its number may be forgotten', async () => {
     const { channel, opening } = stage.opening(OURS)
-    far.send(MESSAGE.openFailure, ours, uint32(1), string('not today'), string(''))
+    far.send(MESSAGE.openFailure, ours, uint32(1), sshString('not today'), sshString(''))
     expect(await opening).toMatchObject({ kind: 'refused', reason: 1, text: 'not today' })
     await channel.closed
     expect(await text(channel.stdout)).toBe('')
     expect(await channel.exit).toEqual({ kind: 'lost' })
     channel.close()
-    expect(await channel.mux.ask('exec', string('true'))).toBe('unsent')
+    expect(await channel.mux.ask('exec', sshString('true'))).toBe('unsent')
     expect(await stage.ended()).toEqual([MESSAGE.open])
   })
 
@@ -60,7 +60,7 @@ describe('opening a channel', () => {
 
   test('that is refused after it was confirmed is over, once', async () => {
     const channel = await stage.opened()
-    far.send(MESSAGE.openFailure, ours, uint32(1), string('after all'), string(''))
+    far.send(MESSAGE.openFailure, ours, uint32(1), sshString('after all'), sshString(''))
     await channel.closed
     expect(stage.line.isOpen).toBe(true)
   })
@@ -141,14 +141,14 @@ describe('the end of a channel', () => {
 
   test('with a status that ends too early ends the connection', async () => {
     const channel = await stage.opened()
-    far.send(MESSAGE.request, ours, string('exit-status'), Buffer.from([0]), Buffer.from([0, 0]))
+    far.send(MESSAGE.request, ours, sshString('exit-status'), Buffer.from([0]), Buffer.from([0, 0]))
     expect(await stage.line.closed).toBe('ssh passes on a packet that cannot be read')
     expect(await channel.exit).toEqual({ kind: 'lost' })
   })
 })
 
 describe('a request of the server', () => {
-  const request = (name: string, wantsReply: boolean): void => far.send(MESSAGE.request, ours, string(name), Buffer.from([wantsReply ? 1 : 0]))
+  const request = (name: string, wantsReply: boolean): void => far.send(MESSAGE.request, ours, sshString(name), Buffer.from([wantsReply ? 1 : 0]))
 
   test('that wants a reply is answered: we do nothing that a server asks for', async () => {
     const channel = await stage.opened()
@@ -175,7 +175,7 @@ describe('a request of ours', () => {
   test('gets the answers in the order of the questions; one that nobody waits for is passed over', async () => {
     const channel = await stage.opened()
     far.send(MESSAGE.success, ours)
-    far.send(MESSAGE.request, ours, string('keepalive@openssh.com'), Buffer.from([1]))
+    far.send(MESSAGE.request, ours, sshString('keepalive@openssh.com'), Buffer.from([1]))
     await far.came(MESSAGE.failure)
     const answers = Promise.all([channel.mux.ask('one', Buffer.alloc(0)), channel.mux.ask('two', Buffer.alloc(0)), channel.mux.ask('three', Buffer.alloc(0))])
     await far.came(MESSAGE.request, 2)

@@ -1,9 +1,9 @@
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import type { Channel } from '../../src/transport/contract.ts'
 import type { MuxConnection } from '../../src/transport/openssh/connection.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
-import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { until } from '../../testkit/until.ts'
 import { failureOf } from '../failure-of.ts'
 import { connectedTo, type Connected } from './mux-connected.ts'
@@ -66,9 +66,9 @@ describe('whether a command may have run is told when', () => {
   })
 
   test.each<[string, Doing, object]>([
-    ['no channel is opened', (line, number) => line.send(MESSAGE.openFailure, uint32(number), uint32(1), string('no \u001b[2Jmore'), string('')),
+    ['no channel is opened', (line, number) => line.send(MESSAGE.openFailure, uint32(number), uint32(1), sshString('no \u001b[2Jmore'), sshString('')),
       { code: 'CHANNEL_REFUSED', message: expect.stringContaining('opened no channel for the command (no \\x1b[2Jmore)') }],
-    ['no channel is opened, without a reason', (line, number) => line.send(MESSAGE.openFailure, uint32(number), uint32(1), string(' '), string('')),
+    ['no channel is opened, without a reason', (line, number) => line.send(MESSAGE.openFailure, uint32(number), uint32(1), sshString(' '), sshString('')),
       { code: 'CHANNEL_REFUSED', message: expect.stringContaining('(without a reason)') }],
     ['the channel is closed in place of an answer to the wish for it', closesChannel, { code: 'CHANNEL_REFUSED' }],
     ['the connection ends before there is a channel', endsConnection, { code: 'CONNECTION_LOST' }],
@@ -159,7 +159,7 @@ describe('a connection', () => {
     }
     const refuseAll = (index: number): void => {
       const open = far.all(MESSAGE.open)[index]
-      if (open) far.send(MESSAGE.openFailure, open.body.subarray(11, 15), uint32(1), string('no'), string(''))
+      if (open) far.send(MESSAGE.openFailure, open.body.subarray(11, 15), uint32(1), sshString('no'), sshString(''))
     }
     for (let count = 0; count < 4096; count += 512) {
       expect(connection.isClosed).toBe(false)
@@ -169,7 +169,7 @@ describe('a connection', () => {
       await all
     }
     expect(connection.isClosed).toBe(true)
-    far.send(MESSAGE.request, uint32(1), string('exit-status'), Buffer.from([0]), uint32(0))
+    far.send(MESSAGE.request, uint32(1), sshString('exit-status'), Buffer.from([0]), uint32(0))
     expect(await channel.exit).toEqual({ kind: 'exited', exitCode: 0 })
     expect(connected.ends()).toBe(0)
   })
@@ -183,7 +183,7 @@ describe('a forwarded connection', () => {
     const failing = failureOf(connection.forward('fe80::1', 22))
     const open = await far.came(MESSAGE.open)
     expect(open.text()).toBe('direct-tcpip')
-    far.send(MESSAGE.openFailure, uint32(open.uint32()), uint32(reason), string('Connection refused'), string(''))
+    far.send(MESSAGE.openFailure, uint32(open.uint32()), uint32(reason), sshString('Connection refused'), sshString(''))
     expect(await failing).toMatchObject({ code, mayHaveRun: false, message: expect.stringContaining('[fe80::1]:22') })
   })
 

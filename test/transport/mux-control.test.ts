@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import { Line } from '../../src/transport/openssh/mux/line.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
-import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { listenOnSocket } from './mux-listener.ts'
 import { dataFrame, extendedFrame, packetFrame, Puppet, type PuppetOptions } from './mux-puppet.ts'
 
@@ -34,8 +34,8 @@ async function lineTo(bytes: Buffer, { closes = false } = {}): Promise<{ line: P
   return { line, isOpen: () => !socket.destroyed }
 }
 
-const hello = string(Buffer.concat([uint32(1), uint32(4)]))
-const ready = string(Buffer.concat([uint32(0x8000000f), uint32(2)]))
+const hello = sshString(Buffer.concat([uint32(1), uint32(4)]))
+const ready = sshString(Buffer.concat([uint32(0x8000000f), uint32(2)]))
 
 describe('a master', () => {
   test('that passes packets on tells its process id', async () => {
@@ -57,9 +57,9 @@ describe('a master', () => {
 
   test.each<[string, Buffer, RegExp]>([
     ['says what no master says', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), /a frame of 1213486160 bytes/],
-    ['says a message that ends too early', string(Buffer.from([0, 0])), /ends too early/],
-    ['greets without a version', string(uint32(1)), /ends too early/],
-    ['says something that was not asked', string(Buffer.concat([uint32(0x80000001), uint32(1)])), /refuses to pass packets on \(80000001\)/],
+    ['says a message that ends too early', sshString(Buffer.from([0, 0])), /ends too early/],
+    ['greets without a version', sshString(uint32(1)), /ends too early/],
+    ['says something that was not asked', sshString(Buffer.concat([uint32(0x80000001), uint32(1)])), /refuses to pass packets on \(80000001\)/],
     ['sends a frame of 2^32-1 bytes', Buffer.concat([uint32(0xffffffff), Buffer.alloc(1)]), /a frame of 4294967295 bytes/],
   ])('that %s is refused, and the socket is closed', async (_what, bytes, message) => {
     const { line, isOpen } = await lineTo(bytes)
@@ -77,7 +77,7 @@ describe('a master', () => {
   })
 
   test('may greet in one piece with all of its answers, or byte by byte', async () => {
-    const alive = string(Buffer.concat([uint32(0x80000005), uint32(1), uint32(99)]))
+    const alive = sshString(Buffer.concat([uint32(0x80000005), uint32(1), uint32(99)]))
     const greeting = Buffer.concat([hello, alive, ready])
     const { line } = await lineTo(greeting)
     expect((await line).masterPid).toBe(99)
@@ -109,7 +109,7 @@ describe('a line', () => {
     ['data that is longer than its frame', packetFrame(MESSAGE.data, uint32(1), uint32(9), Buffer.alloc(8)), /^ssh passes on a frame of 18 bytes with 9 bytes of data$/],
     ['a message that ends too early', packetFrame(MESSAGE.windowAdjust, uint32(1)), /^ssh passes on a packet that cannot be read$/],
     ['data without all of its head', packetFrame(MESSAGE.data, uint32(1)), /^ssh passes on a packet that cannot be read$/],
-    ['a frame without a type', string(Buffer.from([0])), /^ssh passes on a packet that cannot be read$/],
+    ['a frame without a type', sshString(Buffer.from([0])), /^ssh passes on a packet that cannot be read$/],
   ])('ends with %s, and says so', async (_what, bytes, reason) => {
     const { line, far } = await (await puppetThat()).line()
     far.raw(Buffer.concat([bytes, Buffer.alloc(1)]))

@@ -3,10 +3,10 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import type { ExecChannel } from '../../src/transport/openssh/mux/exec-channel.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
 import { FIRST_WINDOW_BYTES } from '../../src/transport/openssh/mux/window.ts'
-import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { until } from '../../testkit/until.ts'
 import { dataFrame, extendedFrame, type PuppetLine } from './mux-puppet.ts'
 import { Stage } from './mux-stage.ts'
@@ -27,7 +27,7 @@ beforeEach(async () => {
 afterEach(() => stage[Symbol.asyncDispose]())
 
 const ours = uint32(OURS)
-const exitStatus = (code: number): Buffer[] => [ours, string('exit-status'), Buffer.from([0]), uint32(code)]
+const exitStatus = (code: number): Buffer[] => [ours, sshString('exit-status'), Buffer.from([0]), uint32(code)]
 
 describe('data from the server', () => {
   test('comes on its stream; of a type that there is not, it counts and is discarded', async () => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import { FrameReader, MAX_FRAME_BYTES } from '../../src/transport/openssh/mux/frames.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
-import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { dataFrame, extendedFrame, packetFrame } from './mux-puppet.ts'
 
 /** What came of a stream: frames as they are, and the data of each channel joined, for how it is cut is nobody's matter. */
@@ -116,12 +116,12 @@ describe('a frame is refused', () => {
   })
 
   test('by who reads it, not as a frame, where it ends within the head of its data, whatever follows', () => {
-    const short = string(Buffer.from([0, MESSAGE.data, 0, 0, 0, 1]))
+    const short = sshString(Buffer.from([0, MESSAGE.data, 0, 0, 0, 1]))
     expect(readAll([Buffer.concat([short, dataFrame(1, Buffer.from('x'))])])).toEqual({ events: [`frame ${short.subarray(4).toString('hex')}`, 'stdout 1 78'], error: undefined })
   })
 
   test('not where it is as large as may be', () => {
-    expect(readAll([string(Buffer.concat([Buffer.from([0, MESSAGE.eof]), Buffer.alloc(MAX_FRAME_BYTES - 2)]))]).events).toHaveLength(1)
+    expect(readAll([sshString(Buffer.concat([Buffer.from([0, MESSAGE.eof]), Buffer.alloc(MAX_FRAME_BYTES - 2)]))]).events).toHaveLength(1)
   })
 })
 

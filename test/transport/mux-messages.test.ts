@@ -1,50 +1,26 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { sshString, TruncatedError, uint32, WireReader } from '../../src/core/ssh-wire.ts'
 import { dataHead, frame, frameHead, MESSAGE, readMessage, requestFrame } from '../../src/transport/openssh/mux/messages.ts'
 import { ptyRequest } from '../../src/transport/openssh/mux/pty.ts'
-import { boolean, Reader, string, TruncatedError, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 
 const anyBytes = fc.uint8Array({ maxLength: 80 }).map((bytes) => Buffer.from(bytes))
-const anyNumber = fc.integer({ min: 0, max: 0xffffffff })
 /** A frame without its length, as a reader gets it. */
 const content = (type: number, ...parts: readonly Buffer[]): Buffer => frame(type, ...parts).subarray(4)
-
-describe('values of SSH', () => {
-  test('are read as they were written', () => {
-    fc.assert(fc.property(anyNumber, fc.string({ unit: 'grapheme' }), anyBytes, fc.boolean(), (number, text, bytes, truth) => {
-      const reader = new Reader(Buffer.concat([uint32(number), string(text), string(bytes), boolean(truth)]))
-      expect([reader.uint32(), reader.text(), reader.string(), reader.byte()]).toEqual([number, text, bytes, truth ? 1 : 0])
-    }))
-  })
-
-  test('that are not all there are an end that comes too early, whatever a length says', () => {
-    fc.assert(fc.property(anyNumber, anyBytes, (length, bytes) => {
-      const reader = new Reader(Buffer.concat([uint32(length), bytes]))
-      if (length > bytes.length) expect(() => reader.string()).toThrow(TruncatedError)
-      else expect(reader.string()).toEqual(bytes.subarray(0, length))
-    }))
-    expect(() => new Reader(Buffer.alloc(0)).byte()).toThrow(TruncatedError)
-    expect(() => new Reader(Buffer.alloc(3)).uint32()).toThrow(TruncatedError)
-  })
-
-  test('are numbers of 32 bits: what is larger loses what does not fit, and does not throw', () => {
-    expect([uint32(2 ** 32 - 1), uint32(-1), uint32(2 ** 32)].map((bytes) => bytes.readUInt32BE(0))).toEqual([2 ** 32 - 1, 2 ** 32 - 1, 0])
-  })
-})
 
 describe('a message', () => {
   const body = Buffer.concat([uint32(3), uint32(9), uint32(1000), uint32(2000)])
 
   test.each<[string, Buffer, unknown]>([
     ['confirmed', content(MESSAGE.openConfirmation, body), { kind: 'confirmed', remoteId: 9, window: 1000, maxPacket: 2000 }],
-    ['refused', content(MESSAGE.openFailure, uint32(3), uint32(2), string('no'), string('')), { kind: 'refused', reason: 2, text: 'no' }],
+    ['refused', content(MESSAGE.openFailure, uint32(3), uint32(2), sshString('no'), sshString('')), { kind: 'refused', reason: 2, text: 'no' }],
     ['adjust', content(MESSAGE.windowAdjust, uint32(3), uint32(0xffffffff)), { kind: 'adjust', bytes: 0xffffffff }],
     ['eof', content(MESSAGE.eof, uint32(3)), { kind: 'eof' }],
     ['close', content(MESSAGE.close, uint32(3)), { kind: 'close' }],
     ['success', content(MESSAGE.success, uint32(3)), { kind: 'success' }],
     ['failure', content(MESSAGE.failure, uint32(3)), { kind: 'failure' }],
-    ['request', content(MESSAGE.request, uint32(3), string('exit-status'), Buffer.from([0]), uint32(4)), { kind: 'request', name: 'exit-status', wantsReply: false }],
-    ['request that wants a reply by a number other than 1', content(MESSAGE.request, uint32(3), string('x'), Buffer.from([255])), { kind: 'request', name: 'x', wantsReply: true }],
+    ['request', content(MESSAGE.request, uint32(3), sshString('exit-status'), Buffer.from([0]), uint32(4)), { kind: 'request', name: 'exit-status', wantsReply: false }],
+    ['request that wants a reply by a number other than 1', content(MESSAGE.request, uint32(3), sshString('x'), Buffer.from([255])), { kind: 'request', name: 'x', wantsReply: true }],
   ])('of kind %s is read with its channel', (_kind, bytes, message) => {
     expect(readMessage(bytes)).toMatchObject({ channel: 3, message })
   })
@@ -55,16 +31,16 @@ describe('a message', () => {
 
   test('of no kind that is for us is passed over', () => {
     for (const type of [0, 1, 20, 80, MESSAGE.open, 101, 192, 255]) expect(readMessage(content(type))).toBeUndefined()
-    expect(readMessage(content(MESSAGE.data, uint32(3), string('x')))).toBeUndefined()
+    expect(readMessage(content(MESSAGE.data, uint32(3), sshString('x')))).toBeUndefined()
   })
 
   test('that ends too early, wherever, is no message', () => {
     const whole = [
       content(MESSAGE.openConfirmation, body),
-      content(MESSAGE.openFailure, uint32(3), uint32(2), string('no')),
+      content(MESSAGE.openFailure, uint32(3), uint32(2), sshString('no')),
       content(MESSAGE.windowAdjust, uint32(3), uint32(1)),
       content(MESSAGE.eof, uint32(3)),
-      content(MESSAGE.request, uint32(3), string('exit-status'), Buffer.from([0])),
+      content(MESSAGE.request, uint32(3), sshString('exit-status'), Buffer.from([0])),
       content(MESSAGE.data, uint32(3), uint32(0)),
       content(MESSAGE.extendedData, uint32(3), uint32(1), uint32(0)),
     ]
@@ -87,9 +63,9 @@ describe('a message', () => {
 describe('the head of data', () => {
   test('tells where the data goes and how much it is', () => {
     const data = Buffer.from('data')
-    expect(dataHead(content(MESSAGE.data, uint32(3), string(data)))).toEqual({ channel: 3, kind: 'stdout', headBytes: 10, dataBytes: 4 })
-    expect(dataHead(content(MESSAGE.extendedData, uint32(3), uint32(1), string(data)))).toEqual({ channel: 3, kind: 'stderr', headBytes: 14, dataBytes: 4 })
-    expect(dataHead(content(MESSAGE.extendedData, uint32(3), uint32(2), string(data)))).toEqual({ channel: 3, kind: 'discard', headBytes: 14, dataBytes: 4 })
+    expect(dataHead(content(MESSAGE.data, uint32(3), sshString(data)))).toEqual({ channel: 3, kind: 'stdout', headBytes: 10, dataBytes: 4 })
+    expect(dataHead(content(MESSAGE.extendedData, uint32(3), uint32(1), sshString(data)))).toEqual({ channel: 3, kind: 'stderr', headBytes: 14, dataBytes: 4 })
+    expect(dataHead(content(MESSAGE.extendedData, uint32(3), uint32(2), sshString(data)))).toEqual({ channel: 3, kind: 'discard', headBytes: 14, dataBytes: 4 })
   })
 
   test('is none before all of it is there, and for what is no data', () => {
@@ -115,7 +91,7 @@ describe('a frame that we send', () => {
   })
 
   test('with a request is read as it was written', () => {
-    const bytes = requestFrame(5, 'exec', { wantsReply: true, rest: string('echo ü') })
+    const bytes = requestFrame(5, 'exec', { wantsReply: true, rest: sshString('echo ü') })
     const found = readMessage(bytes.subarray(4))
     expect(found).toMatchObject({ channel: 5, message: { kind: 'request', name: 'exec', wantsReply: true } })
     if (found?.message.kind === 'request') expect(found.message.rest.text()).toBe('echo ü')
@@ -125,7 +101,7 @@ describe('a frame that we send', () => {
 
 describe('the request for a terminal', () => {
   function read(rest: Buffer): { term: string; numbers: number[]; modes: string } {
-    const reader = new Reader(rest)
+    const reader = new WireReader(rest)
     const term = reader.text()
     const numbers = [reader.uint32(), reader.uint32(), reader.uint32(), reader.uint32()]
     return { term, numbers, modes: reader.string().toString('hex') }

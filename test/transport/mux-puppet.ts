@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { sshString, uint32, WireReader } from '../../src/core/ssh-wire.ts'
 import { Line } from '../../src/transport/openssh/mux/line.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
 import type { WindowTiming } from '../../src/transport/openssh/mux/window.ts'
-import { Reader, string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { until } from '../../testkit/until.ts'
 import { listenOnSocket, type SocketListener } from './mux-listener.ts'
 
@@ -98,7 +98,7 @@ export class PuppetLine {
         this.#bytes = this.#bytes.subarray(end)
       }
     })
-    this.raw(string(Buffer.concat([uint32(HELLO), uint32(options.version ?? 4)])))
+    this.raw(sshString(Buffer.concat([uint32(HELLO), uint32(options.version ?? 4)])))
   }
 
   /** Sends bytes as they are. */
@@ -117,9 +117,9 @@ export class PuppetLine {
   }
 
   /** A reader of the packet of this type that came as this one, when it has come. */
-  async came(type: number, index = 0): Promise<Reader> {
+  async came(type: number, index = 0): Promise<WireReader> {
     const packet = await until(() => this.all(type)[index], { what: `packet ${index} of type ${type}` })
-    return new Reader(packet.body)
+    return new WireReader(packet.body)
   }
 
   /** Waits for a wish for a channel and confirms it; gives the number by which we know it. */
@@ -133,29 +133,29 @@ export class PuppetLine {
 
   #take(frame: Buffer): void {
     if (this.#isReady) return void this.packets.push({ type: frame[1] ?? 0, body: frame.subarray(2) })
-    const message = new Reader(frame)
+    const message = new WireReader(frame)
     const type = message.uint32()
     if (type === HELLO) return
     const id = message.uint32()
-    if (type === ALIVE_CHECK) return this.raw(string(Buffer.concat([uint32(ALIVE), uint32(id), uint32(this.#options.pid ?? NOBODY)])))
+    if (type === ALIVE_CHECK) return this.raw(sshString(Buffer.concat([uint32(ALIVE), uint32(id), uint32(this.#options.pid ?? NOBODY)])))
     const { proxy } = this.#options
     if (proxy === 'silent') return
     this.#isReady = proxy === undefined
-    this.raw(string(Buffer.concat([uint32(proxy === undefined ? PROXY_READY : FAILURE), uint32(id)])))
+    this.raw(sshString(Buffer.concat([uint32(proxy === undefined ? PROXY_READY : FAILURE), uint32(id)])))
   }
 }
 
 /** A packet as a master passes it on. */
 export function packetFrame(type: number, ...parts: readonly Buffer[]): Buffer {
-  return string(Buffer.concat([Buffer.from([0, type]), ...parts]))
+  return sshString(Buffer.concat([Buffer.from([0, type]), ...parts]))
 }
 
 /** A packet with data for a channel. */
 export function dataFrame(channel: number, data: Buffer): Buffer {
-  return packetFrame(MESSAGE.data, uint32(channel), string(data))
+  return packetFrame(MESSAGE.data, uint32(channel), sshString(data))
 }
 
 /** A packet with data for a channel, of another type than standard output. */
 export function extendedFrame(channel: number, type: number, data: Buffer): Buffer {
-  return packetFrame(MESSAGE.extendedData, uint32(channel), uint32(type), string(data))
+  return packetFrame(MESSAGE.extendedData, uint32(channel), uint32(type), sshString(data))
 }

@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
+import { WireReader } from '../../src/core/ssh-wire.ts'
 import { ExecChannel } from '../../src/transport/openssh/mux/exec-channel.ts'
 import type { Line } from '../../src/transport/openssh/mux/line.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
-import { Reader } from '../../src/transport/openssh/mux/wire.ts'
 import { until } from '../../testkit/until.ts'
 import { Puppet, type PuppetLine } from './mux-puppet.ts'
 
@@ -64,7 +64,7 @@ export class Stage implements AsyncDisposable {
   /** The data that came to the puppet so far, and in packets of which sizes. */
   input(): { readonly data: Buffer; readonly sizes: readonly number[] } {
     const packets = this.far.all(MESSAGE.data).map(({ body }) => {
-      const reader = new Reader(body)
+      const reader = new WireReader(body)
       reader.uint32()
       return reader.string()
     })

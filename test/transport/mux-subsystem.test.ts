@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { sshString, uint32 } from '../../src/core/ssh-wire.ts'
 import type { Channel } from '../../src/transport/contract.ts'
 import { MESSAGE } from '../../src/transport/openssh/mux/messages.ts'
-import { string, uint32 } from '../../src/transport/openssh/mux/wire.ts'
 import { until } from '../../testkit/until.ts'
 import { failureOf } from '../failure-of.ts'
 import { connectedTo, type Connected } from './mux-connected.ts'
@@ -51,7 +51,7 @@ describe('a subsystem', () => {
       const far = await lineOf(1)
       const open = await far.came(MESSAGE.open, index)
       open.string()
-      far.send(MESSAGE.openFailure, uint32(open.uint32()), uint32(1), string('no more'), string(''))
+      far.send(MESSAGE.openFailure, uint32(open.uint32()), uint32(1), sshString('no more'), sshString(''))
       expect(await failing).toMatchObject({ code: 'CHANNEL_REFUSED', mayHaveRun: false })
       expect(far.socket.readyState).toBe('open')
     }

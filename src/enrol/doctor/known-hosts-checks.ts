@@ -7,13 +7,13 @@ import { HostKeyStore, readKnownHosts } from '../../keys/known-hosts.ts'
 import { certAuthoritiesOf } from '../../keys/verify-host-key.ts'
 import { failed, failedBy, ok, warning, type Judgement } from './finding.ts'
 
-/** Whether the known_hosts files can be read and understood, and whether there is a key for each of these hosts. */
-export async function knownHostsChecks(paths: readonly string[], hosts: readonly HostConfig[]): Promise<readonly Judgement[]> {
+/** Whether the known_hosts files can be read and understood, and whether `loading`, what they have, has a key for each of these hosts. */
+export async function knownHostsChecks(paths: readonly string[], hosts: readonly HostConfig[], loading: Promise<HostKeyStore>): Promise<readonly Judgement[]> {
   const files: Judgement[] = []
   for (const path of paths) files.push(...(await fileChecks(path)))
   // Then no host is trusted, whatever the other files say.
   if (files.some(({ status }) => status === 'failed')) return files
-  const vouched = vouchers(hosts, await HostKeyStore.load(paths))
+  const vouched = vouchers(hosts, await loading)
   const missing = vouched.get('nothing')
   if (missing) return [...files, withoutKey(missing, paths)]
   return files.length > 0 ? files : [ok('known_hosts', `${paths.join(', ')}: ${shownVouchers(vouched)}`)]

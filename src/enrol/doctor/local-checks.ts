@@ -26,22 +26,24 @@ export async function localChecks(config: Config, hosts: readonly HostConfig[], 
   const store = await keyStoreCheck(settings, hosts)
   const reachable = store.status === 'failed' ? hosts.filter(({ identityFile }) => identityFile !== undefined) : hosts
   const looks = await lookAtKeys({ settings, env, nowMs }, reachable)
+  const knownHosts = HostKeyStore.load(settings.knownHostsPaths)
+  const needs = await sshNeeds(settings, hosts, { looks, knownHosts })
   return [
     nodeCheck(nodeVersion),
     configurationCheck(config),
-    await sshCheck(askSsh, await sshNeeds(settings, hosts, looks)),
+    await sshCheck(askSsh, needs),
     store,
     ...(looks.length === 0 ? [skipped('keys', hosts.length === 0 ? 'there is no host to have one' : 'the key store cannot be used')] : keysCheck(settings, looks)),
     ...certificatesCheck(looks, nowMs),
-    ...(await knownHostsChecks(settings.knownHostsPaths, hosts)),
+    ...(await knownHostsChecks(settings.knownHostsPaths, hosts, knownHosts)),
     ...(await auditChecks(settings.auditPath, nowMs)),
   ]
 }
 
 /** Of a host whose keys or known_hosts files cannot be read, the configuration tells. */
-async function sshNeeds(settings: Settings, hosts: readonly HostConfig[], looks: readonly KeyLook[]): Promise<readonly SshNeeds[]> {
+async function sshNeeds(settings: Settings, hosts: readonly HostConfig[], { looks, knownHosts }: { readonly looks: readonly KeyLook[]; readonly knownHosts: Promise<HostKeyStore> }): Promise<readonly SshNeeds[]> {
   const identities = new Map(looks.map((look) => [look.host.id, look.identities]))
-  const store = await HostKeyStore.load(settings.knownHostsPaths).catch(() => undefined)
+  const store = await knownHosts.catch(() => undefined)
   return hosts.map((host) => ({ host, settings, identities: identities.get(host.id) ?? [], hasAuthority: store !== undefined && hasAuthority(host, store) }))
 }
 

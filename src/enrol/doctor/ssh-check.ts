@@ -1,9 +1,8 @@
 import type { HostConfig, Settings } from '../../config/types.ts'
 import { asRemexError } from '../../core/errors.ts'
 import { foldIds } from '../../core/fold.ts'
-import { hostKeyFromBlob } from '../../core/host-key.ts'
-import type { Identity } from '../../core/identity.ts'
 import { POST_QUANTUM_KEX } from '../../transport/algorithms.ts'
+import { chooseEngine, type EngineNeeds } from '../../transport/engine-choice.ts'
 import type { SshProgram } from '../../transport/openssh/program.ts'
 import { failed, ok, skipped, type Judgement } from './finding.ts'
 
@@ -11,18 +10,15 @@ import { failed, ok, skipped, type Judgement } from './finding.ts'
 export type AskSsh = () => Promise<SshProgram>
 
 /** What decides whether a host needs this machine's `ssh`. */
-export interface SshNeeds {
+export interface SshNeeds extends EngineNeeds {
   readonly host: HostConfig
   readonly settings: Pick<Settings, 'requirePostQuantum'>
-  readonly identities: readonly Identity[]
-  /** Whether an authority may vouch for the host's key. */
-  readonly hasAuthority: boolean
 }
 
 /** Whether the `ssh` of this machine is fit for the hosts that need it. Undefined: it cannot be asked. */
 export async function sshCheck(ask: AskSsh | undefined, hosts: readonly SshNeeds[]): Promise<Judgement> {
   if (!ask) return skipped('ssh', 'it is not asked')
-  const needing = hosts.flatMap((one) => needOf(one) ?? [])
+  const needing = hosts.flatMap(needOf)
   const ids = foldIds(needing.map(({ id }) => id))
   try {
     const program = await ask()
@@ -41,27 +37,13 @@ export async function sshCheck(ask: AskSsh | undefined, hosts: readonly SshNeeds
 
 interface Need {
   readonly id: string
-  readonly why: string
+  readonly need: string
 }
 
-/** As connecting decides it, which looks at the same. Undefined: the host needs nothing of it. */
-export function needOf({ host, settings, identities, hasAuthority }: SshNeeds): Need | undefined {
-  if (host.engine === 'ssh2') return undefined
-  const whys = [
-    host.engine === 'openssh' && 'engine: openssh',
-    settings.requirePostQuantum && 'require_post_quantum',
-    host.sshConfig !== undefined && 'ssh_config',
-    identities.some((identity) => identity.kind !== 'password' && identity.certificate !== undefined) && 'a user certificate',
-    identities.some(isSecurityKey) && 'a security key',
-    hasAuthority && 'a @cert-authority of its host key',
-  ]
-  const why = whys.find((one) => typeof one === 'string')
-  return why === undefined ? undefined : { id: host.id, why }
+/** As connecting decides it, which looks at the same. Empty: the host needs nothing of it. */
+function needOf({ host, settings, ...needs }: SshNeeds): Need[] {
+  const { need } = chooseEngine(host, settings, needs)
+  return need === undefined ? [] : [{ id: host.id, need }]
 }
 
-function isSecurityKey(identity: Identity): boolean {
-  if (identity.kind !== 'agent' || !identity.only) return false
-  return hostKeyFromBlob(identity.only)?.type.startsWith('sk-') === true
-}
-
-const reasons = (needing: readonly Need[]): string => [...new Set(needing.map(({ why }) => why))].join(', ')
+const reasons = (needing: readonly Need[]): string => [...new Set(needing.map(({ need }) => need))].join(', ')

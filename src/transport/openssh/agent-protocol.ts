@@ -1,3 +1,5 @@
+import { ifWhole, sshString, uint32, WireReader } from '../../core/ssh-wire.ts'
+
 /** Types of message. Source: draft-ietf-sshm-ssh-agent, section 6.1. */
 export const AgentMessage = {
   FAILURE: 5,
@@ -29,19 +31,6 @@ export function framed(message: Buffer): Buffer {
 /** A message without its length: the type, then the fields as they are. */
 export function encodeMessage(type: number, ...fields: readonly Buffer[]): Buffer {
   return Buffer.concat([Buffer.of(type), ...fields])
-}
-
-/** A `string` with its length before it; text as UTF-8. Source: RFC 4251 section 5. */
-export function sshString(content: Buffer | string): Buffer {
-  const bytes = Buffer.from(content)
-  return Buffer.concat([uint32(bytes.length), bytes])
-}
-
-/** A `uint32`. Throws a `RangeError` for what is none. Source: RFC 4251 section 5. */
-export function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
 }
 
 /** Cuts what comes over a socket into messages. */
@@ -82,38 +71,6 @@ function frameBytes(bytes: Buffer): number | undefined {
   return length === 0 || length > MAX_MESSAGE_BYTES ? undefined : LENGTH_BYTES + length
 }
 
-/** Reads fields one after the other. A field that is not all there is undefined, and so are all after it. Never throws. */
-export class FieldReader {
-  #rest: Buffer | undefined
-
-  constructor(bytes: Buffer) {
-    this.#rest = bytes
-  }
-
-  /** A `string` without its length; not copied. */
-  string(): Buffer | undefined {
-    const length = this.uint32()
-    return length === undefined ? undefined : this.#take(length)
-  }
-
-  /** A `uint32`. */
-  uint32(): number | undefined {
-    return this.#take(4)?.readUInt32BE(0)
-  }
-
-  /** Whether all was read, and all that was read was there. */
-  get isAtEnd(): boolean {
-    return this.#rest?.length === 0
-  }
-
-  #take(count: number): Buffer | undefined {
-    const rest = this.#rest
-    const isThere = rest !== undefined && rest.length >= count
-    this.#rest = isThere ? rest.subarray(count) : undefined
-    return isThere ? rest.subarray(0, count) : undefined
-  }
-}
-
 /** A key as an agent lists it. */
 export interface ListedKey {
   /** Of the public half, as the agent sent it. */
@@ -130,16 +87,12 @@ export function encodeIdentities(keys: readonly ListedKey[]): Buffer {
 
 /** The keys of an IDENTITIES_ANSWER; undefined where the message is none, or is damaged. */
 export function readIdentities(message: Buffer): ListedKey[] | undefined {
-  if (message[0] !== AgentMessage.IDENTITIES_ANSWER) return undefined
-  const reader = new FieldReader(message.subarray(1))
-  const keys: ListedKey[] = []
-  // A count that is a lie ends the loop at the first key that is not there.
-  for (let left = reader.uint32() ?? 0; left > 0; left--) {
-    const [blob, comment] = [reader.string(), reader.string()]
-    if (blob === undefined || comment === undefined) return undefined
-    keys.push({ blob, comment: comment.toString('utf8') })
-  }
-  return reader.isAtEnd ? keys : undefined
+  return fieldsOf(AgentMessage.IDENTITIES_ANSWER, message, (fields) => {
+    const keys: ListedKey[] = []
+    // A count that is a lie ends the loop at the first key that is not there.
+    for (let left = fields.uint32(); left > 0; left--) keys.push({ blob: fields.string(), comment: fields.text() })
+    return fields.isAtEnd ? keys : undefined
+  })
 }
 
 /** What an agent is asked to sign. */
@@ -153,14 +106,18 @@ export interface SignRequest {
 
 /** The fields of a SIGN_REQUEST; undefined where the message is none, or is damaged. */
 export function readSignRequest(message: Buffer): SignRequest | undefined {
-  if (message[0] !== AgentMessage.SIGN_REQUEST) return undefined
-  const reader = new FieldReader(message.subarray(1))
-  const [blob, data, flags] = [reader.string(), reader.string(), reader.uint32()]
-  return blob && data && flags !== undefined && reader.isAtEnd ? { blob, data, flags } : undefined
+  return fieldsOf(AgentMessage.SIGN_REQUEST, message, (fields) => {
+    const request = { blob: fields.string(), data: fields.string(), flags: fields.uint32() }
+    return fields.isAtEnd ? request : undefined
+  })
 }
 
 /** The name of an EXTENSION; undefined where the message is none, or is damaged. What follows the name is its own matter. */
 export function readExtensionName(message: Buffer): string | undefined {
-  if (message[0] !== AgentMessage.EXTENSION) return undefined
-  return new FieldReader(message.subarray(1)).string()?.toString('latin1')
+  return fieldsOf(AgentMessage.EXTENSION, message, (fields) => fields.string().toString('latin1'))
+}
+
+/** What `read` makes of the fields of a message of this type; undefined where it is of another, or ends too early. */
+function fieldsOf<T>(type: number, message: Buffer, read: (fields: WireReader) => T): T | undefined {
+  return message[0] === type ? ifWhole(() => read(new WireReader(message.subarray(1)))) : undefined
 }

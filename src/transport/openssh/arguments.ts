@@ -1,12 +1,11 @@
 import { ALGORITHMS, hostKeyOrder, keyTypeOf, POST_QUANTUM_KEX } from '../algorithms.ts'
 import type { ConnectTarget } from '../contract.ts'
+import { NOBODY } from '../nobody.ts'
+import { hostName } from './host-name.ts'
 import { isSince, type SshProgram } from './program.ts'
 
 /** How long a master that nobody is connected to stays, in seconds: it is ours alone, and ends with us. */
 const ALONE_S = 2
-
-/** The login where only the key is asked for: ours is not for a host that has not proved itself. */
-const NOBODY = 'remex'
 
 /** What a start of `ssh` is for. `learn`: the host's key is only written down. `ask`: only what the server accepts is asked. */
 export type Purpose = 'connect' | 'learn' | 'ask'
@@ -53,8 +52,7 @@ export function sshArguments(start: Start): string[] {
   const settings = options.flatMap(([name, value]) => (value === undefined ? [] : ['-o', `${name}=${value}`]))
   const file = sshConfig === undefined ? ['-F', '/dev/null'] : sshConfig.file === undefined ? [] : ['-F', sshConfig.file]
   const certificates = names.certificates.flatMap((name) => ['-o', `CertificateFile=${name}`])
-  // ssh expands what begins with %, as in the zone of an address.
-  const named = sshConfig ? ['-o', `HostName=${address.replaceAll('%', '%%')}`] : []
+  const named = sshConfig ? hostName(address) : []
   const log = names.log === undefined ? [] : ['-E', names.log]
   return [...file, ...settings, ...certificates, ...named, ...log, '-v', '-f', '-N', '-S', names.control, '-p', String(port), '-l', purpose === 'learn' ? NOBODY : login, '--', sshConfig?.alias ?? address]
 }

@@ -187,10 +187,11 @@ export class Attempt {
 
   async #connected({ process, place, wish }: Ended): Promise<Connection> {
     const info = this.#info(process, wish.trust)
-    const master = this.#starts.owned(new Master({ process, place, reaper: this.#around.reaper }), (made) => made.end())
+    const { wantsHostKeys = false } = this.#target
+    const master = this.#starts.owned(new Master({ process, place, reaper: this.#around.reaper, wantsHostKeys }), (made) => made.end())
     const connecting = MuxConnection.over({ info, peer: this.#target, master }).catch((error: unknown) => { throw masterFailure(this.#target, error) })
     const connection = this.#starts.owned(await connecting, (made) => made.close())
-    if (this.#target.wantsHostKeys !== true) process.settle()
+    if (!wantsHostKeys) process.settle()
     this.#starts.release()
     return connection
   }

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { printable } from '../../core/printable.ts'
+import { sshString, uint32 } from '../../core/ssh-wire.ts'
 import { closedByUs, notAnswered, notOpened, notStarted, refuseTooLong, type ChannelRequest } from '../channel-request.ts'
 import type { Channel, Connection, ConnectionInfo, PtyOptions } from '../contract.ts'
 import { endpoint, peerError, type Peer } from '../peer.ts'
@@ -11,7 +12,6 @@ import type { Line } from './mux/line.ts'
 import type { MuxChannel } from './mux/mux-channel.ts'
 import { ptyRequest } from './mux/pty.ts'
 import type { WindowTiming } from './mux/window.ts'
-import { string, uint32 } from './mux/wire.ts'
 
 /**
  * ssh keeps what it noted of a channel that the server refused to open, and ends itself at 16,384 of them (channels.c,
@@ -110,8 +110,8 @@ export class MuxConnection implements Connection {
   async forward(address: string, port: number): Promise<Duplex> {
     const request: ChannelRequest = { what: 'forward', text: `a connection to ${endpoint(address, port)}` }
     const { mux, stream } = forwardChannel(this.#number(), this.#line.home)
-    const origin = [string('127.0.0.1'), uint32(0)]
-    await this.#open(mux, request, { line: this.#line, type: 'direct-tcpip', rest: Buffer.concat([string(address), uint32(port), ...origin]) })
+    const origin = [sshString('127.0.0.1'), uint32(0)]
+    await this.#open(mux, request, { line: this.#line, type: 'direct-tcpip', rest: Buffer.concat([sshString(address), uint32(port), ...origin]) })
     return stream
   }
 
@@ -127,7 +127,7 @@ export class MuxConnection implements Connection {
     const channel = new ExecChannel(this.#number(), line.home)
     await this.#open(channel.mux, request, { line, type: 'session' })
     const terminal = pty ? await channel.mux.ask('pty-req', ptyRequest(pty)) : 'success'
-    const answer = terminal === 'success' && line.isOpen ? await this.#roundTrip.of(channel.mux.ask(name, string(argument))) : 'unsent'
+    const answer = terminal === 'success' && line.isOpen ? await this.#roundTrip.of(channel.mux.ask(name, sshString(argument))) : 'unsent'
     if (answer === 'success') {
       channel.mux.widen()
       return channel

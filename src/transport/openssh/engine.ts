@@ -2,6 +2,7 @@ import { remexError } from '../../core/errors.ts'
 import { Turnstile } from '../../core/turnstile.ts'
 import type { Connection, ConnectTarget, Engine } from '../contract.ts'
 import { within } from '../bounds.ts'
+import { NOBODY } from '../nobody.ts'
 import type { Attempt } from './attempt.ts'
 import type { SshProgram } from './program.ts'
 import type { Reaper } from './reaper.ts'
@@ -49,7 +50,7 @@ function connect({ vmId, verifyHostKey }: ConnectTarget, attempt: () => Promise<
 function anonymous(route: Parameters<Engine['fetchHostKeys']>[0]): Omit<ConnectTarget, 'identities'> {
   return {
     ...route,
-    login: 'remex',
+    login: NOBODY,
     engineReason: '',
     verifyHostKey: () => undefined,
     knownHostKeys: [],

@@ -12,6 +12,7 @@ import { printable } from '../../core/printable.ts'
 import { lookupName } from '../../keys/host-names.ts'
 import { ALGORITHMS } from '../algorithms.ts'
 import type { ConnectTarget } from '../contract.ts'
+import { timerMs } from '../timer.ts'
 import { readTranscript, type CertificateVerdict } from './certificate-transcript.ts'
 
 /** Which host is asked for its certificate, and who may have signed it. */
@@ -36,9 +37,6 @@ export type CertificateCheck = (question: CertificateQuestion, signal?: AbortSig
 
 /** Enough for what ssh says of one handshake. A server that makes it say more is not waited for. */
 const MOST_OUTPUT_BYTES = 64 * 1024
-
-/** Node fires a timer for longer than this at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** Verification by this machine's `ssh`, found by the `PATH` of `env`, for the in-process engine cannot read certificates. Nothing is run on the host. */
 export function opensshCertificates(env: Pick<NodeJS.ProcessEnv, string>): CertificateCheck {
@@ -94,7 +92,8 @@ async function verdictOf(child: ChildProcess, { question, file, signal }: Watch)
   }
   const onAbort = (): void => end(signal && cancelledError(signal, 'the check of a host certificate'))
   const late = (): void => end(remexError('CONNECT_TIMEOUT', `${vmId} did not show a host certificate within ${formatDurationMs(connectTimeoutMs)}`, { vmId }))
-  const timer = connectTimeoutMs > LONGEST_TIMER_MS ? undefined : setTimeout(late, connectTimeoutMs)
+  const waitMs = timerMs(connectTimeoutMs)
+  const timer = waitMs === 0 ? undefined : setTimeout(late, waitMs)
   signal?.addEventListener('abort', onAbort, { once: true })
   child.stderr?.setEncoding('latin1').on('data', (chunk: string) => {
     text += chunk

@@ -1,5 +1,6 @@
 import { sign, type KeyObject, type SignKeyObjectInput } from 'node:crypto'
-import { SignFlag, sshString } from './agent-protocol.ts'
+import { sshString } from '../../core/ssh-wire.ts'
+import { SignFlag } from './agent-protocol.ts'
 
 /** What is to be signed, and how. */
 export interface SignatureRequest {

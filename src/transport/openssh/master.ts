@@ -4,6 +4,7 @@ import type { RemexError } from '../../core/errors.ts'
 import type { HostKey } from '../../core/host-key.ts'
 import { weakness } from '../algorithms.ts'
 import type { Peer } from '../peer.ts'
+import { atMost } from '../timer.ts'
 import type { ConnectedMaster } from './connection.ts'
 import { lossOf } from './failure.ts'
 import { Line } from './mux/line.ts'
@@ -28,6 +29,8 @@ export interface MasterParts {
   readonly process: SshProcess
   readonly place: Place
   readonly reaper: Reaper
+  /** Whether it was told to have the server prove its keys. */
+  readonly wantsHostKeys: boolean
 }
 
 /** An `ssh` in the background that is logged in, and what is left of its start. */
@@ -35,14 +38,16 @@ export class Master implements ConnectedMaster {
   readonly #process: SshProcess
   readonly #place: Place
   readonly #reaper: Reaper
+  readonly #wantsHostKeys: boolean
   /** Those to it: as long as one of them is there, the master is. */
   readonly #sockets = new Set<Socket>()
   #pid: number | undefined
 
-  constructor({ process, place, reaper }: MasterParts) {
+  constructor({ process, place, reaper, wantsHostKeys }: MasterParts) {
     this.#process = process
     this.#place = place
     this.#reaper = reaper
+    this.#wantsHostKeys = wantsHostKeys
   }
 
   async openLine(timing: WindowTiming): Promise<Line> {
@@ -57,10 +62,7 @@ export class Master implements ConnectedMaster {
   }
 
   async lost(peer: Peer, violation: string | undefined): Promise<RemexError> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, LAST_WORDS_MS) })
-    if (violation === undefined) await Promise.race([this.#process.silent, late])
-    clearTimeout(timer)
+    if (violation === undefined) await atMost(LAST_WORDS_MS, this.#process.silent)
     await this.#process.gather()
     return lossOf(peer, this.#process.transcript, violation)
   }
@@ -76,6 +78,7 @@ export class Master implements ConnectedMaster {
   }
 
   async provenHostKeys(): Promise<readonly HostKey[]> {
+    if (!this.#wantsHostKeys) return []
     const { transcript } = this.#process
     const has = (text: RegExp): boolean => transcript.lines.some((line) => text.test(line) && !/: searching /.test(line))
     await transcript.until(() => has(CHANGES) || has(GIVES_UP), PROOF_MS)

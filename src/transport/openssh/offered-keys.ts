@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { hostKeyFromBlob } from '../../core/host-key.ts'
 import type { Agent, Identity, PrivateKey } from '../../core/identity.ts'
 import { printable } from '../../core/printable.ts'
+import { leadingStrings, sshString } from '../../core/ssh-wire.ts'
 import { weakness } from '../algorithms.ts'
 import type { ConnectTarget } from '../contract.ts'
 import { agentKeyLabel, agentKeyNotes, agentUnusableNote, keyUnusable, noKey, nothingToOffer, tooManyNote } from '../key-messages.ts'
@@ -9,7 +10,6 @@ import { loadSsh2 } from '../ssh2/load.ts'
 import { MAX_OFFERS } from '../ssh2/offers.ts'
 import { parsePrivateKey } from '../ssh2/private-key.ts'
 import { listKeys } from './agent-client.ts'
-import { FieldReader, sshString } from './agent-protocol.ts'
 
 /** A key to log in with. */
 export interface OfferedKey {
@@ -103,8 +103,7 @@ function allowedType(blob: Buffer): string | undefined {
 
 /** The plain key of an RSA certificate, which has a nonce before the key's numbers. Source: OpenSSH PROTOCOL.certkeys. */
 function certifiedRsaKey(blob: Buffer): Buffer {
-  const reader = new FieldReader(blob)
-  const [, , exponent, modulus] = [reader.string(), reader.string(), reader.string(), reader.string()]
+  const [, , exponent, modulus] = leadingStrings(blob, 4)
   if (!exponent || !modulus) return Buffer.alloc(0)
   return Buffer.concat([sshString('ssh-rsa'), sshString(exponent), sshString(modulus)])
 }

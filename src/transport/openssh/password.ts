@@ -21,11 +21,11 @@ export interface WaitingPassword {
 /**
  * Lets ssh ask for `secret` by a small program at `path`, which is not there yet, in a directory that is ours alone. The secret passes
  * through a pipe and is in no file, argument or environment. It goes to the first question alone: a second one is not about it, or says
- * that it was wrong. Rejects where the pipe cannot be made.
+ * that it was wrong. Rejects where the pipe cannot be made, by the `mkfifo` that the `PATH` of `env` finds.
  */
-export async function awaitQuestion(path: string, secret: Secret): Promise<WaitingPassword> {
+export async function awaitQuestion(path: string, secret: Secret, env: Pick<NodeJS.ProcessEnv, string>): Promise<WaitingPassword> {
   await writeFile(path, ASKING, { mode: 0o700 })
-  await promisify(execFile)('mkfifo', ['-m', '600', `${path}.in`], { env: { PATH: process.env['PATH'], LC_ALL: 'C' } })
+  await promisify(execFile)('mkfifo', ['-m', '600', `${path}.in`], { env: { PATH: env['PATH'], LC_ALL: 'C' } })
   // With both ends in one hand nobody waits for the other: the line stays in the pipe until it is read.
   const pipe = await open(`${path}.in`, constants.O_RDWR | constants.O_NONBLOCK)
   await pipe.write(`${secret.reveal()}${'\n'.repeat(MOST_QUESTIONS)}`)

@@ -4,6 +4,7 @@ import { formatDurationMs } from '../../core/duration.ts'
 import { remexError, type RemexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { quoteWords } from '../../core/quote.ts'
+import { hostName } from './host-name.ts'
 
 /** Of which host the settings of `ssh` are asked, and what its own entry says, which comes before them. */
 export interface SshConfigQuestion {
@@ -76,11 +77,11 @@ function ask(question: SshConfigQuestion, { env, limitMs }: Asking): Promise<str
   })
 }
 
-/** Without `-T` it warns that there is no terminal, and without `-N` it refuses `ForkAfterAuthentication`. A percent sign (`fe80::1%eth0`) would be a token of ssh. */
+/** Without `-T` it warns that there is no terminal, and without `-N` it refuses `ForkAfterAuthentication`. */
 function sshArguments({ alias, file, address, port, login }: SshConfigQuestion): string[] {
   const own = [
     ...(file === undefined ? [] : ['-F', file]),
-    ...(address === undefined ? [] : ['-o', `HostName=${address.replaceAll('%', '%%')}`]),
+    ...(address === undefined ? [] : hostName(address)),
     ...(port === undefined ? [] : ['-p', String(port)]),
     ...(login === undefined ? [] : ['-l', login]),
   ]

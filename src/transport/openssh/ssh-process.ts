@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readFile, truncate } from 'node:fs/promises'
 import { connect, createServer, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { atMost } from '../timer.ts'
 import { sshArguments, type Start } from './arguments.ts'
 import type { Place } from './place.ts'
 import { Transcript } from './transcript.ts'
@@ -132,13 +133,6 @@ export class SshProcess {
     clearInterval(this.#emptying)
     this.#child.stderr?.destroy()
   }
-}
-
-async function atMost(ms: number, what: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, ms) })
-  await Promise.race([what, late])
-  clearTimeout(timer)
 }
 
 /** Sends a signal to whom there may be nobody any more. */

@@ -132,7 +132,7 @@ export class Starts {
     const place = this.owned(await Place.make(target, { trust, certificates, isLearning }), (made) => made.remove())
     // OpenSSH 7.4 and 7.5 see no key at all where there is one of a type that they do not know.
     const agent = keys && this.owned(await serveKeys(place.path(place.agent), keys.then(({ list }) => list.filter(({ type }) => program.knows(type)))), (made) => made.close())
-    const asking = password && this.owned(await awaitQuestion(place.path(place.askpass), password), (made) => made.close())
+    const asking = password && this.owned(await awaitQuestion(place.path(place.askpass), password, env), (made) => made.close())
     const stream = await (this.#ahead ?? this.#way())
     this.#ahead = undefined
     const start = {

@@ -1,7 +1,8 @@
-import { Writable, type Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
 import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
+import { inputStream } from '../channel-streams.ts'
 import type { Channel, ChannelExit } from '../contract.ts'
 import { isUsable, type ChannelHome } from './channel-home.ts'
 import { Inbound, inboundStream } from './inbound.ts'
@@ -27,7 +28,7 @@ export class Ssh2Channel implements Channel {
     channel.stderr.on('error', () => undefined)
     this.exit = exitOf(channel)
     this.closed = new Promise((resolve) => channel.once('close', () => resolve()))
-    this.stdin = stdinOf(new Outbound(channel, home))
+    this.stdin = inputStream(new Outbound(channel, home))
     this.stdout = inboundStream(inbound, channel)
     this.stderr = inboundStream(inbound, channel.stderr)
   }
@@ -55,17 +56,4 @@ function exitOf(channel: ClientChannel): Promise<ChannelExit> {
     })
     channel.once('close', () => resolve({ kind: 'lost' }))
   })
-}
-
-/** Destroying it, other than ending it, sends no EOF: input that broke off must not look complete. */
-function stdinOf(outbound: Outbound): Writable {
-  const stdin = new Writable({
-    write: (chunk: Buffer, _encoding, done) => outbound.write(chunk, done),
-    final: (done) => {
-      outbound.finish()
-      done()
-    },
-  })
-  stdin.on('error', () => undefined)
-  return stdin
 }

@@ -20,7 +20,7 @@ export interface ConnectionParts {
   readonly client: Client
   readonly info: ConnectionInfo
   readonly stream: Duplex
-  readonly target: Peer & Pick<ConnectTarget, 'keepaliveIntervalMs'>
+  readonly target: Peer & Pick<ConnectTarget, 'keepaliveIntervalMs' | 'wantsHostKeys'>
 }
 
 /** What a channel is asked for, and how. */
@@ -36,7 +36,7 @@ export class Ssh2Connection implements Connection {
   readonly #stream: Duplex
   readonly #peer: Peer
   readonly #home: ChannelHome
-  readonly #hostKeys: ProvenHostKeys
+  readonly #hostKeys: ProvenHostKeys | undefined
   #cause: RemexError | undefined
   #isOurs = false
   #isClosed = false
@@ -44,7 +44,7 @@ export class Ssh2Connection implements Connection {
   constructor({ client, info, stream, target }: ConnectionParts) {
     this.info = info
     this.#client = client
-    this.#hostKeys = new ProvenHostKeys(client)
+    this.#hostKeys = target.wantsHostKeys === true ? new ProvenHostKeys(client) : undefined
     this.#stream = stream
     this.#peer = { vmId: target.vmId, address: target.address, port: target.port }
     this.#home = { stream, onFlood: () => this.#lose(new Error('the server sends more than the channel window allows')) }
@@ -74,8 +74,8 @@ export class Ssh2Connection implements Connection {
     return this.#open(request, (opened) => new Ssh2Channel(opened, this.#home))
   }
 
-  provenHostKeys(): Promise<readonly HostKey[]> {
-    return this.#hostKeys.get()
+  async provenHostKeys(): Promise<readonly HostKey[]> {
+    return (await this.#hostKeys?.get()) ?? []
   }
 
   forward(address: string, port: number): Promise<Duplex> {

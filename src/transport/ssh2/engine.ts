@@ -73,8 +73,8 @@ async function logIn(attempt: Attempt, target: ProvingTarget & { readonly hostKe
   const ssh2 = await loadSsh2()
   const attempts = await offering(ssh2)
   await open
-  const { verifyHostKey, keepaliveIntervalMs, hostKeyAlgorithms, engineReason } = target
-  const { client, info } = await attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey, login: { name: target.login, attempts }, keepaliveIntervalMs })
+  const { verifyHostKey, keepaliveIntervalMs, wantsHostKeys = false, hostKeyAlgorithms, engineReason } = target
+  const { client, info } = await attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey, login: { name: target.login, attempts }, keepaliveIntervalMs, wantsHostKeys })
   return new Ssh2Connection({ client, info: { ...info, engineReason }, stream, target })
 }
 
@@ -113,7 +113,7 @@ function fetchOne(attempt: Attempt, target: Route, hostKeyAlgorithms: readonly H
     const ssh2 = await loadSsh2()
     await open
     // Any key will do: it is asked for, not relied on.
-    return attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey: () => undefined, keepaliveIntervalMs: Infinity })
+    return attempt.shake({ ssh2, stream, hostKeyAlgorithms, verifyHostKey: () => undefined, keepaliveIntervalMs: Infinity, wantsHostKeys: false })
   })
 }
 

@@ -1,6 +1,6 @@
-import { Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
-import { sinkOf } from '../sink.ts'
+import { carriedStream } from '../channel-streams.ts'
 import { isUsable, type ChannelHome } from './channel-home.ts'
 import { Inbound } from './inbound.ts'
 import { Outbound } from './outbound.ts'
@@ -12,21 +12,15 @@ import { Outbound } from './outbound.ts'
 export function forwardStream(channel: ClientChannel, home: ChannelHome): Duplex {
   const inbound = new Inbound(channel, home)
   const outbound = new Outbound(channel, home)
-  const stream = new Duplex({
-    read: () => inbound.release(sink),
-    write: (chunk: Buffer, _encoding, done) => outbound.write(chunk, done),
-    final: (done) => {
-      outbound.finish()
-      done()
-    },
-    destroy: (error, done) => {
+  const { stream, sink } = carriedStream({
+    write: (chunk, done) => outbound.write(chunk, done),
+    finish: () => outbound.finish(),
+    release: (freed) => inbound.release(freed),
+    close: () => {
       outbound.end()
       if (isUsable(home)) channel.close()
-      done(error)
     },
   })
-  const sink = sinkOf(stream)
-  stream.on('error', () => undefined)
   channel.on('error', () => undefined)
   // A forwarded connection has no second stream; what a server sends on it all the same goes nowhere.
   channel.stderr.on('error', () => undefined).resume()

@@ -5,10 +5,12 @@ import { fingerprint, hostKeyFromBlob, type HostKey } from '../../core/host-key.
 import type { Turnstile } from '../../core/turnstile.ts'
 import { ALGORITHMS, isPostQuantum, needsStrictKex, STRICT_KEX, weakness, type HostKeyAlgorithm } from '../algorithms.ts'
 import type { ConnectionInfo } from '../contract.ts'
+import { NOBODY } from '../nobody.ts'
 import { openToTruncation, peerError, type Peer, type Phase } from '../peer.ts'
 import { timerMs } from '../timer.ts'
 import { connectError, disconnectText, isTooManyAttempts, type Standing } from './classify.ts'
 import { sayGoodbye } from './goodbye.ts'
+import { ignoreHostKeys } from './internals.ts'
 import type { Ssh2 } from './load.ts'
 import type { Login } from './login.ts'
 import { paced } from './paced.ts'
@@ -28,6 +30,8 @@ export interface HandshakePlan {
   /** Undefined: only the host proves itself, and then we leave. */
   readonly login?: { readonly name: string; readonly attempts: Login }
   readonly keepaliveIntervalMs: number
+  /** Whether the host is to prove its other keys, too. */
+  readonly wantsHostKeys: boolean
 }
 
 /** A handshake that came to its end. */
@@ -81,6 +85,7 @@ export class Handshake implements Standing {
   #connect(): void {
     try {
       this.#client.connect(this.#config())
+      if (!this.#plan.wantsHostKeys) ignoreHostKeys(this.#client)
     } catch (error) {
       // ssh2 throws for what it cannot do here, as for an algorithm that this build of Node leaves out.
       this.#fail(connectError(this, error))
@@ -94,7 +99,7 @@ export class Handshake implements Standing {
     const { stream, hostKeyAlgorithms, login, keepaliveIntervalMs } = this.#plan
     return {
       sock: stream,
-      username: login?.name ?? 'remex',
+      username: login?.name ?? NOBODY,
       hostVerifier: this.#verify,
       algorithms: offeredAlgorithms(hostKeyAlgorithms),
       authHandler: login?.attempts.next ?? (() => false),

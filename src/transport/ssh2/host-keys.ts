@@ -1,13 +1,14 @@
 import type { Client, ParsedKey } from 'ssh2'
 import { hostKeyFromBlob, type HostKey } from '../../core/host-key.ts'
 import { weakness } from '../algorithms.ts'
+import { atMost } from '../timer.ts'
 
 /** How long the server may take to prove its keys after it announced them. */
 const PROOF_MS = 5000
 
 /**
- * The host keys that the server announced after the login and proved to hold. ssh2 asks for the proof by itself and
- * tells only of keys whose signature over this very session was right. Source: OpenSSH PROTOCOL, section 2.5.
+ * The host keys that the server announced after the login and proved to hold. ssh2 asks for the proof by itself, unless
+ * it is kept from it, and tells only of keys whose signature over this very session was right. Source: OpenSSH PROTOCOL, section 2.5.
  */
 export class ProvenHostKeys {
   readonly #keys: Promise<readonly HostKey[]>
@@ -22,15 +23,7 @@ export class ProvenHostKeys {
 
   /** Empty where the server announces none, or does not prove them in time. */
   async get(): Promise<readonly HostKey[]> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<readonly HostKey[]>((resolve) => {
-      timer = setTimeout(() => resolve([]), PROOF_MS)
-    })
-    try {
-      return await Promise.race([this.#keys, late])
-    } finally {
-      clearTimeout(timer)
-    }
+    return (await atMost(PROOF_MS, this.#keys)) ?? []
   }
 }
 

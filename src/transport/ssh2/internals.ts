@@ -28,6 +28,17 @@ export function sendSignal(channel: ClientChannel, name: string): void {
   if (state === 'open' || state === 'eof') call(read(read(channel, '_client'), '_protocol'), 'signal', [read(outgoing, 'id'), name])
 }
 
+/** Lets the server announce its host keys without an answer; ssh2 has it prove all of them at every login. Call it before the login. */
+export function ignoreHostKeys(client: Client): void {
+  const handlers = read(read(client, '_protocol'), '_handlers')
+  const inner = read(handlers, 'GLOBAL_REQUEST')
+  if (typeof handlers !== 'object' || handlers === null || typeof inner !== 'function') return
+  Reflect.set(handlers, 'GLOBAL_REQUEST', (protocol: unknown, name: unknown, ...rest: readonly unknown[]): void => {
+    // It wants no reply. Source: OpenSSH PROTOCOL, section 2.5.
+    if (name !== 'hostkeys-00@openssh.com') Reflect.apply(inner, undefined, [protocol, name, ...rest])
+  })
+}
+
 function read(from: unknown, name: string): unknown {
   return typeof from === 'object' && from !== null ? Reflect.get(from, name) : undefined
 }

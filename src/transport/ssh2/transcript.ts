@@ -1,3 +1,5 @@
+import { leadingStrings } from '../../core/ssh-wire.ts'
+
 const MAX_BYTES = 64 * 1024
 const KEXINIT = 20
 
@@ -69,14 +71,7 @@ function parseKexInit(bytes: Buffer): ServerOffer | undefined {
 }
 
 function readNameLists(payload: Buffer): string[][] {
-  const lists: string[][] = []
-  for (let at = 0; lists.length < 6 && at + 4 <= payload.length;) {
-    const end = at + 4 + payload.readUInt32BE(at)
-    if (end > payload.length) break
-    lists.push(payload.toString('latin1', at + 4, end).split(',').filter((name) => name !== ''))
-    at = end
-  }
-  return lists
+  return leadingStrings(payload, 6).map((list) => list.toString('latin1').split(',').filter((name) => name !== ''))
 }
 
 function offerOf(lists: readonly string[][]): ServerOffer | undefined {

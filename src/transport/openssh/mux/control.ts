@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
+import { sshString, uint32, WireReader } from '../../../core/ssh-wire.ts'
 import { FrameReader, type FrameTaker } from './frames.ts'
-import { Reader, string, uint32 } from './wire.ts'
 
 /** Messages of the multiplexing protocol. Source: OpenSSH PROTOCOL.mux, section 16; mux.c. */
 const HELLO = 0x00000001
@@ -28,7 +28,7 @@ export function becomeProxy(socket: Socket, on: FrameTaker & { readonly onGarbag
   return new Promise((resolve, reject) => {
     let masterPid = 0
     const answer = (frame: Buffer): void => {
-      const message = new Reader(frame)
+      const message = new WireReader(frame)
       const type = message.uint32()
       if (type === HELLO) return refuseVersion(message.uint32())
       message.uint32()
@@ -53,7 +53,7 @@ export function becomeProxy(socket: Socket, on: FrameTaker & { readonly onGarbag
     })
     socket.once('error', reject)
     socket.once('close', () => reject(Object.assign(new Error('the master closed its socket'), { code: 'ECONNRESET' })))
-    socket.write(Buffer.concat([[uint32(HELLO), uint32(VERSION)], [uint32(ALIVE_CHECK), uint32(ALIVE_ID)], [uint32(PROXY), uint32(PROXY_ID)]].map((parts) => string(Buffer.concat(parts)))))
+    socket.write(Buffer.concat([[uint32(HELLO), uint32(VERSION)], [uint32(ALIVE_CHECK), uint32(ALIVE_ID)], [uint32(PROXY), uint32(PROXY_ID)]].map((parts) => sshString(Buffer.concat(parts)))))
   })
 }
 

@@ -1,10 +1,11 @@
-import { Writable, type Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { remexError } from '../../../core/errors.ts'
 import { printable } from '../../../core/printable.ts'
+import { sshString, type WireReader } from '../../../core/ssh-wire.ts'
+import { inputStream } from '../../channel-streams.ts'
 import type { Channel, ChannelExit } from '../../contract.ts'
 import { sinkStream } from '../../sink.ts'
 import { MuxChannel, type ChannelHome } from './mux-channel.ts'
-import { string, type Reader } from './wire.ts'
 
 /** The signals that SSH has. Source: RFC 4254 section 6.10. */
 const SIGNALS = ['ABRT', 'ALRM', 'FPE', 'HUP', 'ILL', 'INT', 'KILL', 'PIPE', 'QUIT', 'SEGV', 'TERM', 'USR1', 'USR2']
@@ -24,14 +25,14 @@ export class ExecChannel implements Channel {
     const stderr = sinkStream((sink) => this.mux.release(sink))
     let tellExit: (exit: ChannelExit) => void = () => undefined
     this.exit = new Promise((resolve) => { tellExit = resolve })
-    const onRequest = (name: string, rest: Reader): void => {
+    const onRequest = (name: string, rest: WireReader): void => {
       const exit = exitOf(name, rest)
       if (exit) tellExit(exit)
     }
     this.mux = new MuxChannel(number, home, { stdout: stdout.sink, stderr: stderr.sink, onRequest })
     this.stdout = stdout.stream
     this.stderr = stderr.stream
-    this.stdin = stdinOf(this.mux)
+    this.stdin = inputStream(this.mux)
     this.closed = this.mux.over
     void this.closed.then(() => tellExit({ kind: 'lost' }))
   }
@@ -39,7 +40,7 @@ export class ExecChannel implements Channel {
   /** Throws `USAGE` for a name that SSH does not have (RFC 4254 section 6.10). */
   signal(name: string): void {
     if (!SIGNALS.includes(name)) throw remexError('USAGE', `SSH has no signal ${printable(name)}`)
-    this.mux.tell('signal', string(name))
+    this.mux.tell('signal', sshString(name))
   }
 
   close(): void {
@@ -48,21 +49,8 @@ export class ExecChannel implements Channel {
 }
 
 /** Source: RFC 4254 section 6.10. */
-function exitOf(name: string, rest: Reader): ChannelExit | undefined {
+function exitOf(name: string, rest: WireReader): ChannelExit | undefined {
   if (name === 'exit-status') return { kind: 'exited', exitCode: rest.uint32() }
   if (name === 'exit-signal') return { kind: 'signaled', signal: printable(rest.text().slice(0, 64)) }
   return undefined
-}
-
-/** Destroying it, other than ending it, sends no EOF: input that broke off must not look complete. */
-function stdinOf(mux: MuxChannel): Writable {
-  const stdin = new Writable({
-    write: (chunk: Buffer, _encoding, done) => mux.write(chunk, done),
-    final: (done) => {
-      mux.finish()
-      done()
-    },
-  })
-  stdin.on('error', () => undefined)
-  return stdin
 }

@@ -1,4 +1,4 @@
-import { Reader, string, TruncatedError, uint32 } from './wire.ts'
+import { sshString, TruncatedError, uint32, WireReader } from '../../../core/ssh-wire.ts'
 
 /** Messages of the connection protocol. Source: RFC 4254 section 9. */
 export const MESSAGE = {
@@ -24,7 +24,7 @@ export type ChannelMessage =
   | { readonly kind: 'refused'; readonly reason: number; readonly text: string }
   | { readonly kind: 'adjust'; readonly bytes: number }
   | { readonly kind: 'eof' | 'close' | 'success' | 'failure' }
-  | { readonly kind: 'request'; readonly name: string; readonly wantsReply: boolean; readonly rest: Reader }
+  | { readonly kind: 'request'; readonly name: string; readonly wantsReply: boolean; readonly rest: WireReader }
 
 /** Where data of a channel goes. */
 export type DataKind = 'stdout' | 'stderr' | 'discard'
@@ -57,7 +57,7 @@ export function dataHead(bytes: Buffer): DataHead | undefined {
  * Source: OpenSSH channels.c, channel_proxy_upstream.
  */
 export function readMessage(frame: Buffer): { readonly channel: number; readonly message: ChannelMessage } | undefined {
-  const reader = new Reader(frame)
+  const reader = new WireReader(frame)
   reader.byte()
   const type = reader.byte()
   const isData = type === MESSAGE.data || type === MESSAGE.extendedData
@@ -66,7 +66,7 @@ export function readMessage(frame: Buffer): { readonly channel: number; readonly
   return { channel: reader.uint32(), message: read(type, reader) }
 }
 
-function read(type: number, reader: Reader): ChannelMessage {
+function read(type: number, reader: WireReader): ChannelMessage {
   switch (type) {
     case MESSAGE.openConfirmation:
       return { kind: 'confirmed', remoteId: reader.uint32(), window: reader.uint32(), maxPacket: reader.uint32() }
@@ -102,5 +102,5 @@ export function frameHead(type: number, { before, length }: { readonly before: n
 
 /** A request on a channel, with what is particular to it. Source: RFC 4254 section 5.4. */
 export function requestFrame(remoteId: number, name: string, { wantsReply, rest = Buffer.alloc(0) }: { readonly wantsReply: boolean; readonly rest?: Buffer }): Buffer {
-  return frame(MESSAGE.request, uint32(remoteId), string(name), Buffer.from([wantsReply ? 1 : 0]), rest)
+  return frame(MESSAGE.request, uint32(remoteId), sshString(name), Buffer.from([wantsReply ? 1 : 0]), rest)
 }

@@ -1,7 +1,7 @@
+import { sshString, uint32, type WireReader } from '../../../core/ssh-wire.ts'
 import type { Sink } from '../../sink.ts'
 import { FIRST_WINDOW_BYTES, ReceiveWindow, type WindowTiming } from './window.ts'
 import { frame, frameHead, MESSAGE, requestFrame, type ChannelMessage, type DataKind } from './messages.ts'
-import { string, uint32, type Reader } from './wire.ts'
 
 /** The largest packet that we take. Source: OpenSSH channels.h, CHAN_SES_PACKET_DEFAULT. */
 const MAX_PACKET_BYTES = 32 * 1024
@@ -24,7 +24,7 @@ export interface ChannelEnds {
   readonly stdout: Sink
   readonly stderr: Sink
   /** A request that the server makes, as `exit-status`. */
-  readonly onRequest: (name: string, rest: Reader) => void
+  readonly onRequest: (name: string, rest: WireReader) => void
 }
 
 /** How the server took the wish for a channel. `lost`: the connection ended before its answer. */
@@ -72,7 +72,7 @@ export class MuxChannel {
   open(type: string, rest: Buffer = Buffer.alloc(0)): Promise<Opening> {
     return new Promise((resolve) => {
       this.#onOpening = resolve
-      this.#home.send(frame(MESSAGE.open, string(type), uint32(this.number), uint32(FIRST_WINDOW_BYTES), uint32(MAX_PACKET_BYTES), rest))
+      this.#home.send(frame(MESSAGE.open, sshString(type), uint32(this.number), uint32(FIRST_WINDOW_BYTES), uint32(MAX_PACKET_BYTES), rest))
     })
   }
 

@@ -1,5 +1,5 @@
+import { sshString, uint32 } from '../../../core/ssh-wire.ts'
 import type { PtyOptions } from '../../contract.ts'
-import { string, uint32 } from './wire.ts'
 
 /** The numbers of terminal modes. Source: RFC 4254 section 8. */
 const MODES: Readonly<Record<string, number>> = {
@@ -21,5 +21,5 @@ export function ptyRequest({ term = 'xterm-256color', columns = 80, rows = 24, m
     const number = Object.hasOwn(MODES, name) ? MODES[name] : undefined
     return number === undefined ? [] : [Buffer.from([number]), uint32(value)]
   })
-  return Buffer.concat([string(term), uint32(columns), uint32(rows), uint32(0), uint32(0), string(Buffer.concat([...encoded, Buffer.from([END])]))])
+  return Buffer.concat([sshString(term), uint32(columns), uint32(rows), uint32(0), uint32(0), sshString(Buffer.concat([...encoded, Buffer.from([END])]))])
 }
