@@ -12,6 +12,7 @@ import { isHeadSigned, readHead, writeHead, type Head } from './head.ts'
 import { writeLine, type Position } from './line.ts'
 import { findPlace, type Knowledge, type Place } from './place.ts'
 import type { Draft } from './record.ts'
+import { isNoSpace, Reserve } from './reserve.ts'
 import { firstTimeOf, lastRotated, moveAside, removeObsolete, turnToNewFile, type KeepingLimits, type Turn } from './rotation.ts'
 import { SIGNING, SigningKey, unusable, type Signer } from './signing.ts'
 import { moveTorn } from './torn.ts'
@@ -40,7 +41,7 @@ const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
 /** What is to be written with one write. */
 export interface Batch {
   readonly drafts: readonly Draft[]
-  /** Whether to wait for the disk. What is not waited for is on disk with the next that is. */
+  /** Whether to wait for the disk. What is not waited for is on disk with the next that is, and may use the room that is kept for it. */
   readonly durable: boolean
 }
 
@@ -68,6 +69,7 @@ export class Appender {
   readonly #clock: Clock
   readonly #limits: KeepingLimits
   readonly #lockOptions: LockOptions
+  readonly #reserve: Reserve
   #open: OpenLog | undefined
   #unsynced = false
 
@@ -76,6 +78,7 @@ export class Appender {
     this.#clock = clock
     this.#limits = limits
     this.#lockOptions = { timeoutMs: lockTimeoutMs }
+    this.#reserve = new Reserve(files.reserve)
   }
 
   /**
@@ -125,7 +128,9 @@ export class Appender {
     const own = [...turn.drafts, ...(await this.#repair(log, place))]
     const { drafts, durable } = source.take()
     const added = chained([...own, ...drafts], place, log.key)
-    await this.#write(log, place, { ...added, durable: durable || turn.obsolete.length > 0, withHead })
+    if (durable) await this.#reserve.keep()
+    const write = (): Promise<void> => this.#write(log, place, { ...added, durable: durable || turn.obsolete.length > 0, withHead })
+    await (durable ? write() : this.#insisting(write))
     log.known = added.head
     log.firstMs ??= this.#clock.now()
     source.written(added.positions.slice(own.length))
@@ -211,6 +216,17 @@ export class Appender {
       // Where even that fails, the next writer finds a torn line and repairs it.
       await file.truncate(place.sizeBytes).catch(() => undefined)
       throw error
+    }
+  }
+
+  /** Once more in the room that was kept, where there is no other. */
+  async #insisting(write: () => Promise<void>): Promise<void> {
+    try {
+      await write()
+    } catch (error) {
+      if (!isNoSpace(error)) throw error
+      await this.#reserve.giveUp()
+      await write()
     }
   }
 

@@ -14,6 +14,8 @@ export interface AuditFiles {
   readonly head: string
   /** The lock under which all are written, `audit.lock`. */
   readonly lock: string
+  /** Room that is kept for the end of what has begun, `audit.reserve`. */
+  readonly reserve: string
   /** The private key that signs, `signing.key`, and its public half, `signing.pub`. */
   readonly signingKey: string
   readonly publicKey: string
@@ -27,6 +29,7 @@ export function auditFiles(directory: string): AuditFiles {
     log: inside('audit.jsonl'),
     head: inside('head.json'),
     lock: inside('audit.lock'),
+    reserve: inside('audit.reserve'),
     signingKey: inside('signing.key'),
     publicKey: inside('signing.pub'),
   }

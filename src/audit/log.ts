@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os'
 import type { Clock } from '../core/clock.ts'
-import { remexError } from '../core/errors.ts'
+import { RemexError, remexError } from '../core/errors.ts'
 import { newRunId } from '../core/run-id.ts'
 import type { Anchor } from './anchor.ts'
 import { Appender } from './appender.ts'
@@ -8,6 +8,7 @@ import { draft, type DraftFields } from './draft.ts'
 import { auditFiles } from './files.ts'
 import type { Position } from './line.ts'
 import type { AuditRecord, Draft } from './record.ts'
+import { isNoSpace } from './reserve.ts'
 import type { KeepingLimits } from './rotation.ts'
 
 type Begun = 'user_id' | 'vm_id' | 'operation'
@@ -115,6 +116,8 @@ export class AuditLog {
   readonly #waiting: Job[] = []
   readonly #unfinished = new Set<string>()
   #writing: Promise<void> | undefined
+  /** Whether the next batch is of ends alone. */
+  #endsFirst = false
   #closed = false
   #syncTimer: NodeJS.Timeout | undefined
   #wake: () => void = () => undefined
@@ -209,7 +212,7 @@ export class AuditLog {
     try {
       await this.#appender.append({
         take: () => {
-          batch.push(...this.#waiting.splice(0, MAX_BATCH))
+          batch.push(...this.#nextJobs())
           const durable = batch.some((job) => job.durable)
           if (!durable) this.#syncSoon()
           return { drafts: batch.map((job) => job.draft), durable }
@@ -222,8 +225,26 @@ export class AuditLog {
     } catch (error) {
       // Nothing was taken: all that waited for the lock waited in vain, and must not wait again.
       if (batch.length === 0) batch.push(...this.#waiting.splice(0))
-      for (const job of batch) job.reject(error)
+      for (const job of this.#refused(batch, error)) job.reject(error)
     }
+  }
+
+  #nextJobs(): readonly Job[] {
+    if (!this.#endsFirst) return this.#waiting.splice(0, MAX_BATCH)
+    this.#endsFirst = false
+    const ends = this.#waiting.filter((job) => !job.durable).slice(0, MAX_BATCH)
+    this.#waiting.splice(0, Infinity, ...this.#waiting.filter((job) => !ends.includes(job)))
+    return ends
+  }
+
+  /** On a full disk what is new is refused, and the ends that came along are written once more without it. */
+  #refused(batch: readonly Job[], error: unknown): readonly Job[] {
+    const ends = batch.filter((job) => !job.durable)
+    const isFull = error instanceof RemexError && isNoSpace(error.cause)
+    if (!isFull || ends.length === 0 || ends.length === batch.length) return batch
+    this.#waiting.unshift(...ends)
+    this.#endsFirst = true
+    return batch.filter((job) => job.durable)
   }
 
   /** Asking whether the lock is wanted costs a look at the disk, which not every batch need pay. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants, createReadStream } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { errorCode, systemReason } from '../core/atomic-file.ts'
 import type { LinePlace } from './chain-check.ts'
@@ -75,12 +76,16 @@ export class OutputCheck {
     if (day === undefined) return faultOf(named, 'altered', 'is not where recorded output is kept')
     if (this.#right.has(name)) return undefined
     const found = await contentHash(join(this.#directory, name))
-    if (found === undefined) return void (this.#gone.has(day) || this.#gone.set(day, named))
-    if (found !== hash) return faultOf(named, 'altered', 'is not what was written')
+    if (found === undefined) this.#gone.set(day, this.#gone.get(day) ?? named)
+    else if (found === hash) this.#remember(name)
+    else return faultOf(named, 'altered', 'is not what was written')
+    return undefined
+  }
+
+  #remember(name: string): void {
     if (this.#right.size >= MOST_REMEMBERED) this.#right.clear()
     this.#right.add(name)
     this.#checked++
-    return undefined
   }
 }
 
@@ -99,10 +104,7 @@ async function contentHash(path: string): Promise<string | undefined> {
   }
   const hash = createHash('sha256')
   try {
-    const gunzip = createGunzip()
-    const source = createReadStream('', { fd: file })
-    source.on('error', (error) => gunzip.destroy(error))
-    for await (const chunk of source.pipe(gunzip)) hash.update(chunk)
+    await pipeline(createReadStream('', { fd: file }), createGunzip(), hash)
     return hash.digest('hex')
   } catch (error) {
     return systemReason(error)

@@ -82,7 +82,7 @@ describe('an audit log', () => {
     await place.fill(1)
     const modes = await Promise.all([place.log, place.head, place.signingKey, place.directory].map(async (path) => (await stat(path)).mode & 0o777))
     expect(modes).toEqual([0o600, 0o600, 0o600, 0o700])
-    expect((await readdir(place.directory)).toSorted()).toEqual(['audit.jsonl', 'head.json', 'signing.key', 'signing.pub'])
+    expect((await readdir(place.directory)).toSorted()).toEqual(['audit.jsonl', 'audit.reserve', 'head.json', 'signing.key', 'signing.pub'])
   })
 
   it('has no secret in it, in begin, finish or note', async () => {

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { verifyAudit } from '../../src/audit/verify.ts'
 import { program, type Program } from './child.ts'
@@ -26,6 +27,14 @@ if (verb === 'until-full') {
   } catch (error) {
     process.stdout.write(JSON.stringify(error) + '\\n')
   }
+}
+if (verb === 'end-when-full') {
+  const running = []
+  for (let i = 0; i < Number(count); i++) running.push(await log.begin(JSON.parse(begin)))
+  process.stdout.write('running\\n')
+  await new Promise((resolve) => process.stdin.once('data', resolve))
+  const told = await Promise.allSettled([...running.map((entry) => log.finish(entry, JSON.parse(finish))), log.begin(JSON.parse(begin))])
+  process.stdout.write(JSON.stringify({ ended: told.slice(0, -1).filter(({ status }) => status === 'fulfilled').length, begun: told.at(-1).reason?.code ?? 'yes' }) + '\\n')
 }
 await log.close()
 `
@@ -103,13 +112,31 @@ describe('a disk that is full', () => {
 
   it('refuses the next record and leaves the chain whole when the file system is full', async (context) => {
     await mkdir(place.directory, { recursive: true })
-    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', place.directory]).status !== 0) return context.skip('cannot mount a file system')
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=640k,mode=700', 'tmpfs', place.directory]).status !== 0) return context.skip('cannot mount a file system')
     try {
       const { stdout } = spawnSync(process.execPath, [worker.path, ...args('until-full', 0)])
       expect(stdout.toString()).toMatch(/no space left/)
       expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, tornBytes: 0 })
-      execFileSync('mount', ['-o', 'remount,size=1m', place.directory])
+      execFileSync('mount', ['-o', 'remount,size=2m', place.directory])
       await expectRefusedAndWhole(stdout.toString())
+    } finally {
+      execFileSync('umount', [place.directory])
+    }
+    return undefined
+  })
+
+  it('records the end of all that runs, and begins nothing, when the file system is full', async (context) => {
+    await mkdir(place.directory, { recursive: true })
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=640k,mode=700', 'tmpfs', place.directory]).status !== 0) return context.skip('cannot mount a file system')
+    try {
+      const child = worker.start(...args('end-when-full', 20))
+      expect(await child.line()).toBe('running')
+      const filled = spawnSync('dd', ['if=/dev/zero', `of=${join(place.directory, 'other')}`, 'bs=4k'])
+      expect(filled.stderr.toString()).toMatch(/No space left/)
+      child.process.stdin?.end('now\n')
+      expect(JSON.parse((await child.line()) ?? '')).toEqual({ ended: 20, begun: 'AUDIT_UNAVAILABLE' })
+      expect(await child.ended).toBe(0)
+      expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, count: 40, repaired: [] })
     } finally {
       execFileSync('umount', [place.directory])
     }
