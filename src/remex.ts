@@ -1,5 +1,6 @@
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import type { Anchor } from './audit/anchor.ts'
 import { openAudit, type AuditLog, type AuditOptions } from './audit/log.ts'
 import { loadConfig } from './config/load.ts'
 import { stateDir } from './config/paths.ts'
@@ -124,6 +125,14 @@ export class Remex implements AsyncDisposable {
   async *doctor(targets?: string | readonly string[], options: DoctorOptions = {}): AsyncGenerator<Finding, void> {
     const { examine } = await import('./enrol/doctor/doctor.ts')
     yield* examine(this.#doctor, targets, options)
+  }
+
+  /**
+   * Hands out the end of the audit log, to be kept where whoever can write the log cannot write. Recorded itself, and what lets
+   * retention remove what it covers. Rejects with `AUDIT_UNAVAILABLE`.
+   */
+  async anchor(): Promise<Anchor> {
+    return (await this.#audit()).anchor()
   }
 
   /**

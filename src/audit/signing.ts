@@ -88,6 +88,11 @@ export class SigningKey implements Signer, Verifier {
   }
 }
 
+/** The public key (PEM) in the file at `path`; undefined where there is none. Throws the system's error. */
+export function publicKeyText(path: string): string | undefined {
+  return readIfThere(path)
+}
+
 const isSignedBy = (publicKey: KeyObject, text: Buffer, signature: string): boolean => verify(null, text, publicKey, Buffer.from(signature, 'base64'))
 
 /** The checker of signatures by the public key (PEM) in the file at `path`; undefined where there is no file. Throws `USAGE` for one that is no Ed25519 key. */

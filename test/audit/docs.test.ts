@@ -22,11 +22,24 @@ describe('docs/audit.md', () => {
     return undefined
   })
 
+  it('has commands that check the signature without Remex, and refuse one that does not fit', async (context) => {
+    if (['jq', 'openssl'].some((name) => spawnSync('which', [name]).status !== 0)) return context.skip('jq or openssl is not installed')
+    const commands = /```sh\n(jq -j .*?)```/s.exec(page)?.[1] ?? ''
+    const place = await logDirectory()
+    await place.fill(1)
+    const run = (): number | null => spawnSync('sh', ['-e', '-c', commands], { cwd: place.directory }).status
+    expect(run()).toBe(0)
+    await writeFile(place.head, (await readFile(place.head, 'utf8')).replace('"seq":2', '"seq":3'))
+    expect(run()).not.toBe(0)
+    await place.remove()
+    return undefined
+  })
+
   it('names every field of a record, in the order of the log', () => {
     const table = page.slice(page.indexOf('## Records'), page.indexOf('## The hash'))
     const named = [...table.matchAll(/^\| (`[^|]+) \|/gm)].flatMap(([, cell = '']) => [...cell.matchAll(/`(\w+)`/g)].map(([, name]) => name))
     const everyField = Object.fromEntries(named.map((name) => [name, '']).toSorted()) as Partial<AuditRecord>
     expect(Object.keys(inOrder(everyField))).toEqual(named)
-    expect(named).toHaveLength(48)
+    expect(named).toHaveLength(60)
   })
 })

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
 import type { AuditRecord } from '../../audit/record.ts'
 import type { AuditFilter } from '../../audit/list.ts'
-import type { AuditVerdict } from '../../audit/verdict.ts'
 import { remexError } from '../../core/errors.ts'
-import { printable } from '../../core/printable.ts'
 import { notice, printJson, withRemex, type Door, type Start } from '../door.ts'
 import { subcommand } from '../subcommand.ts'
 import { tableLines } from '../table.ts'
 import { moment, shown, wholeNumber } from '../values.ts'
+import { printAnchor, printPublicKey } from './audit-anchor.ts'
+import { verifyLog, type VerifyFlags } from './audit-verify.ts'
 
 interface ListFlags {
   readonly host?: string
@@ -31,8 +31,18 @@ export function defineAudit(command: Command, start: Start): void {
     .addHelpText('after', '\nExamples:\n  remex audit list --host vm01 --since 2h\n  remex audit list --status error --json\n')
   list.action((flags: ListFlags) => start(list, (door) => listRecords(door, flags)))
   const verify = subcommand(command, 'verify', 'Says whether the log is whole: exit status 0, or 1 naming the first record that is wrong.')
-    .addHelpText('after', '\nExample:\n  remex audit verify\n')
-  verify.action(() => start(verify, verifyLog))
+    .option('--public-key <file>', 'the key that must have signed it. Default: signing.pub beside the log')
+    .option('--anchor <file>', 'ends that were handed out by `audit anchor`, a line each; - for standard input')
+    .addHelpText('after', '\nExamples:\n  remex audit verify\n  remex audit verify --public-key remex-audit.pub --anchor anchors.jsonl\n')
+  verify.action((flags: VerifyFlags) => start(verify, (door) => verifyLog(door, flags)))
+
+  const anchor = subcommand(command, 'anchor', 'Prints the end of the log, one line of JSON, for a place that whoever can write the log cannot reach.')
+    .addHelpText('after', '\nExample:\n  remex audit anchor >> /mnt/elsewhere/anchors.jsonl\n')
+  anchor.action(() => start(anchor, printAnchor))
+
+  const publicKey = subcommand(command, 'public-key', 'Prints the public half of the key that signs the log.')
+    .addHelpText('after', '\nExample:\n  remex audit public-key > remex-audit.pub\n')
+  publicKey.action(() => start(publicKey, printPublicKey))
 }
 
 async function listRecords(door: Door, flags: ListFlags): Promise<number> {
@@ -83,32 +93,6 @@ function whatOf({ command, local, remote, operation, reason, host_key: hostKey }
   if (command !== undefined) return command
   if (local !== undefined || remote !== undefined) return operation === 'download' ? `${remote ?? ''} -> ${local ?? ''}` : `${local ?? ''} -> ${remote ?? ''}`
   return reason ?? (operation?.startsWith('host_') ? (hostKey ?? '') : '')
-}
-
-async function verifyLog(door: Door): Promise<number> {
-  return withRemex(door, async ({ config }) => {
-    const { verifyAudit } = await import('../../audit/verify.ts')
-    const verdict = await verifyAudit(config.settings.auditPath)
-    if (door.globals.json) await printJson(door, verdictRow(verdict))
-    else await door.stdout.line(verdictLine(verdict))
-    return verdict.ok ? 0 : 1
-  })
-}
-
-function verdictRow(verdict: AuditVerdict): object {
-  if (!verdict.ok) return verdict
-  const { count, head, headChecked, tornBytes } = verdict
-  return { ok: true, count, head, head_checked: headChecked, torn_bytes: tornBytes }
-}
-
-function verdictLine(verdict: AuditVerdict): string {
-  if (!verdict.ok) return printable(`audit log: WRONG: ${verdict.message}`)
-  const { count, head, headChecked, tornBytes } = verdict
-  const notes = [
-    ...(headChecked ? [] : ['head.json is not there, so records may be missing at the end']),
-    ...(tornBytes > 0 ? [`${tornBytes} bytes of an interrupted write follow the last record`] : []),
-  ]
-  return [`audit log: ok, ${count} ${count === 1 ? 'record' : 'records'}, head ${head.seq} ${head.hash}`, ...notes].join('\n  ')
 }
 
 function statusOf(text: string): string {
