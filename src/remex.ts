@@ -8,11 +8,13 @@ import type { Config, HostConfig, Settings } from './config/types.ts'
 import { systemClock } from './core/clock.ts'
 import { remexError, type RemexError } from './core/errors.ts'
 import type { Identity } from './core/identity.ts'
+import { OsUsers } from './core/os-users.ts'
 import type { Secret } from './core/secret.ts'
 import type { DoctorOptions, DoctorRuntime } from './enrol/doctor/doctor.ts'
 import type { Finding } from './enrol/doctor/finding.ts'
 import { HostTrust } from './enrol/host-trust.ts'
 import { Keys } from './enrol/keys.ts'
+import { Approvals } from './fleet/approvals.ts'
 import { Dispatcher } from './fleet/dispatch.ts'
 import { HostGroup } from './fleet/group.ts'
 import { Host } from './fleet/host.ts'
@@ -22,6 +24,7 @@ import { selectHosts } from './fleet/roster.ts'
 import { Runs } from './fleet/runs.ts'
 import { findIdentities } from './keys/identities.ts'
 import { KnownHostsFiles } from './keys/known-hosts-files.ts'
+import { ApprovalStore } from './policy/approvals.ts'
 import { Governor } from './session/governor.ts'
 import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
@@ -57,6 +60,8 @@ export class Remex implements AsyncDisposable {
   readonly keys: Keys
   /** Durable runs: what the hosts and our own notes know of them. */
   readonly runs: Runs
+  /** What rules of the policy ask a second person to approve. */
+  readonly approvals: Approvals
   readonly #pool: ConnectionPool
   readonly #dispatcher: Dispatcher
   readonly #operations: Operations
@@ -67,6 +72,7 @@ export class Remex implements AsyncDisposable {
 
   private constructor(config: Config, { user, env = process.env, askPassphrase }: OpenOptions) {
     const osUser = userInfo().username
+    const osUsers = new OsUsers()
     const engines = { ssh2: ssh2Engine(), openssh: opensshEngine(env) }
     this.config = config
     this.user = user ?? osUser
@@ -82,7 +88,9 @@ export class Remex implements AsyncDisposable {
     const registry = new RunRegistry(join(stateDir(env, homedir()), 'runs'))
     const partials = new Partials(join(stateDir(env, homedir()), 'transfers'))
     this.#operations = new Operations(join(stateDir(env, homedir()), 'operations'))
-    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials })
+    const approvals = config.policy && new ApprovalStore({ directory: config.policy.approvalsPath, clock: systemClock, uid: userInfo().uid, nameOf: (uid) => osUsers.nameOf(uid) })
+    this.approvals = new Approvals({ ...shared, osUser, approvals })
+    this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials, approvals })
     const askSsh: DoctorRuntime['askSsh'] = async () => (await import('./transport/openssh/program.ts')).askProgram(env)
     this.#doctor = { config, dispatcher: this.#dispatcher, clock: systemClock, env, askSsh }
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids

@@ -12,7 +12,7 @@ import { isNoSpace } from './reserve.ts'
 import type { KeepingLimits } from './rotation.ts'
 
 type Begun = 'user_id' | 'vm_id' | 'operation'
-type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key'
+type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key' | 'approval' | 'approved_by' | 'approved_by_os_user'
 
 /**
  * What is recorded of an operation before it happens. `os_user` and `pid` default to this process's own.
@@ -50,7 +50,7 @@ export type FinishFields = Pick<
   Required<Pick<AuditRecord, 'status'>>
 
 /** What is recorded of an event that stands alone: a denial, a host that is trusted or forgotten. */
-export type NoteFields = Partial<BeginFields> & Partial<FinishFields> & Pick<AuditRecord, 'reason'>
+export type NoteFields = Partial<BeginFields> & Partial<FinishFields> & Pick<AuditRecord, 'op_id' | 'reason'>
 
 /** An operation that began and is to be finished once. */
 export interface AuditEntry {

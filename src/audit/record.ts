@@ -9,9 +9,9 @@ export interface AuditRecord {
   readonly seq: number
   /** When it was asked for; the wall clock may jump, `seq` does not. */
   readonly time: string
-  /** `begin`, `finish`, `denied`, `repaired`, `signed`, `rotated`, `removed`, `anchored`, … */
+  /** `begin`, `finish`, `denied`, `asked`, `approved`; of the log itself `repaired`, `signed`, `rotated`, `removed`, `anchored`, … */
   readonly event: string
-  /** Joins `begin` and `finish` of one operation on one host. */
+  /** Joins `begin` and `finish` of one operation on one host; `asked` and `approved` of one request. */
   readonly op_id?: string
   readonly run_id?: string
   /** Who asked. */
@@ -39,6 +39,11 @@ export interface AuditRecord {
   readonly dry_run?: boolean
   /** Of a step with a user's key: the fingerprint of that key. */
   readonly user_key?: string
+  /** The `op_id` of the request that was approved: where a rule of the policy asks for it … */
+  readonly approval?: string
+  /** … who approved it, and under which user of the operating system. */
+  readonly approved_by?: string
+  readonly approved_by_os_user?: string
   /** Names of environment variables; never their values. */
   readonly env_names?: readonly string[]
   readonly status?: 'success' | 'error'
@@ -125,6 +130,9 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   delete: 'flag',
   dry_run: 'flag',
   user_key: 'text',
+  approval: 'text',
+  approved_by: 'text',
+  approved_by_os_user: 'text',
   env_names: 'texts',
   status: 'text',
   ended: 'text',

@@ -110,7 +110,7 @@ class CommandLine {
 }
 
 /** Commands that take words behind `--`; for all others it only ends the options, as usual. */
-const WITH_WORDS = new Set(['run', 'script'])
+const WITH_WORDS = new Set(['run', 'script', 'policy'])
 /** Global options that can stand before the command and take a value. */
 const WITH_VALUE = new Set(['--config', '--user'])
 

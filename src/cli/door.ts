@@ -14,7 +14,7 @@ export interface Door {
   /** Questions on the terminal, one at a time. */
   readonly turns: Turns
   readonly env: NodeJS.ProcessEnv
-  /** The words behind `--`; undefined without a `--`. Only `run` and `script` have them. */
+  /** The words behind `--`; undefined without a `--`. Only `run`, `script` and `policy` have them. */
   readonly words: readonly string[] | undefined
 }
 

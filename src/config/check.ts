@@ -30,6 +30,7 @@ export function checkConfig(data: unknown): { readonly raw: RawConfig } | { read
   const settings = read<RawSettings>('remote_execution', sections.remote_execution ?? {})
   const policy = 'policy' in sections ? read<RawPolicy>('policy', sections.policy) : undefined
   if (vms) problems.push(...wrongJumps(vms), ...wrongIds(settings, vms), ...wrongTargets(policy, vms))
+  problems.push(...misplacedKeys(policy))
   if (vms && settings) problems.push(...wrongEngines(vms, settings))
   return vms && settings && problems.length === 0 ? { raw: { vms, settings, policy } } : { problems }
 }
@@ -107,6 +108,14 @@ function wrongTargets(policy: RawPolicy | undefined, vms: RawVms): Problem[] {
       return what === undefined ? [] : [{ path: ['policy', 'rules', ruleIndex, 'hosts', index], what }]
     }),
   )
+}
+
+/** Keys that mean nothing beside the effect, which is then hardly the one that was meant. */
+function misplacedKeys(policy: RawPolicy | undefined): Problem[] {
+  return (policy?.rules ?? []).flatMap((rule, index) => {
+    const wrong = [...(rule.effect === 'ask' ? [] : (['approvers', 'expires'] as const)), ...(rule.effect === 'deny' ? (['speaks_for'] as const) : [])]
+    return wrong.filter((key) => rule[key] !== undefined).map((key) => ({ path: ['policy', 'rules', index, key], isKey: true, what: `means nothing beside effect: ${rule.effect}` }))
+  })
 }
 
 function targetProblem(expression: string, hosts: readonly TargetHost[]): string | undefined {

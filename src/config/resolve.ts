@@ -1,10 +1,10 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseDurationMs, type Duration } from '../core/duration.ts'
 import { formatHostKey, parseFingerprint, parseHostKey } from '../core/host-key.ts'
 import type { RawConfig } from './check.ts'
 import { expandHome, stateDir } from './paths.ts'
 import type { RawPolicy, RawSettings, RawVm } from './schema.ts'
-import type { Config, EngineChoice, HostConfig, HostSshConfig, PolicyRule, Settings } from './types.ts'
+import type { Config, EngineChoice, HostConfig, HostSshConfig, Policy, PolicyRule, Settings } from './types.ts'
 
 /** Where relative paths, `~` and defaults come from. */
 export interface Surroundings {
@@ -20,12 +20,8 @@ export interface Surroundings {
 export function resolveConfig(raw: RawConfig, path: string | undefined, around: Surroundings): Config {
   const forHosts = { ...around, engine: raw.settings.engine ?? 'auto' }
   const hosts = Object.entries(raw.vms).map(([id, vm]) => [id, resolveHost(id, vm, forHosts)] as const)
-  return {
-    path,
-    hosts: new Map(hosts),
-    settings: resolveSettings(raw.settings, around),
-    policy: raw.policy && { rules: raw.policy.rules.map(resolveRule) },
-  }
+  const settings = resolveSettings(raw.settings, around)
+  return { path, hosts: new Map(hosts), settings, policy: raw.policy && resolvePolicy(raw.policy, settings, around) }
 }
 
 function resolveHost(id: string, vm: RawVm, around: Surroundings & { readonly engine: EngineChoice }): HostConfig {
@@ -87,9 +83,13 @@ function resolveSettings(raw: RawSettings, around: Surroundings): Settings {
   }
 }
 
+function resolvePolicy({ rules, approvals_path: path }: RawPolicy, { auditPath }: Settings, around: Surroundings): Policy {
+  return { rules: rules.map(resolveRule), approvalsPath: path === undefined ? join(auditPath, 'approvals') : pathOf(path, around) }
+}
+
 function resolveRule(rule: RawPolicy['rules'][number]): PolicyRule {
-  const { effect, users = [], hosts = [], operations = [], commands = [], shell = false } = rule
-  return { effect, users, hosts, operations, commands, shell }
+  const { effect, users = [], speaks_for: speaksFor = [], hosts = [], operations = [], commands = [], shell = false, approvers = [], expires } = rule
+  return { effect, users, speaksFor, hosts, operations, commands, shell, approvers, expiresMs: durationMs(expires, 3600) }
 }
 
 const durationMs = (given: Duration | undefined, defaultSeconds: number): number => parseDurationMs(given ?? defaultSeconds)

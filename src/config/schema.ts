@@ -47,6 +47,11 @@ function retentionDays(): z.ZodMiniUnion<readonly [z.ZodMiniNumber, z.ZodMiniLit
   return z.union([integer(1, 36_500), z.literal('none', expected)], expected)
 }
 
+function limitedDuration(): z.ZodMiniUnion<readonly [z.ZodMiniNumber<number>, z.ZodMiniString<string>]> {
+  const expected = 'a duration of at least 1ms: 500ms, 30s, 5m, 2h or a number of seconds'
+  return z.union([z.number(), z.string()], expected).check(z.refine((value) => isDuration(value) && value !== 'none', expected))
+}
+
 function isDuration(value: string | number): boolean {
   try {
     return parseDurationMs(value) >= 1
@@ -177,27 +182,33 @@ const pattern = list(patternWord, 'a list of words').check(
 )
 
 /** What a rule of the policy can be about. */
-const OPERATIONS = [
+export const OPERATIONS = [
   'run', 'script', 'upload', 'download', 'run_list', 'run_attach', 'run_cancel', 'run_prune',
   'host_check', 'host_inspect', 'host_trust', 'host_forget', 'host_rotate',
   'key_list', 'key_make', 'key_add', 'key_prove', 'key_remove', 'key_retire', 'key_destroy', 'key_harden',
 ] as const
 const operation = z.enum(OPERATIONS, `one of ${OPERATIONS.join(', ')}`)
 
+const SPEAKS_FOR_EXPECTED = 'a list of user names, or "*" alone for anybody'
+const spokenFor = login('a user name').check(z.refine((name) => name !== '*', SPEAKS_FOR_EXPECTED))
+
 const rule = z.strictObject(
   {
     effect: z.enum(['allow', 'deny', 'ask'], 'allow, deny or ask'),
     users: z.optional(list(login('a user name'), 'a list of user names')),
+    speaks_for: z.optional(z.union([z.literal('*'), list(spokenFor, SPEAKS_FOR_EXPECTED)], SPEAKS_FOR_EXPECTED)),
     hosts: z.optional(list(z.string('a target expression'), 'a list of target expressions')),
     operations: z.optional(list(operation, 'a list of operations')),
     commands: z.optional(list(pattern, 'a list of commands, each a list of words')),
     shell: z.optional(flag()),
+    approvers: z.optional(list(login('a user name'), 'a list of user names')),
+    expires: z.optional(limitedDuration()),
   },
   'a map with at least "effect"',
 )
 
 /** `policy:`. */
-export const policySchema = z.strictObject({ rules: z.array(rule, 'a list of rules') }, 'a map with "rules"')
+export const policySchema = z.strictObject({ rules: z.array(rule, 'a list of rules'), approvals_path: z.optional(path()) }, 'a map with "rules"')
 
 /** The sections that are Remex's own. All others belong to other programs. */
 export const SECTIONS = { vms: vmsSchema, remote_execution: settingsSchema, policy: policySchema } as const

@@ -5,7 +5,7 @@ import type { Config, HostConfig, PolicyRule, Settings } from './types.ts'
 /** The configuration as Remex understood it: YAML with every default filled in, in the form of the file. */
 export function showConfig({ hosts, settings, policy }: Config): string {
   const vms = Object.fromEntries([...hosts.values()].map((host) => [host.id, showHost(host)]))
-  const shown = { vms, remote_execution: showSettings(settings), ...(policy && { policy: { rules: policy.rules.map(showRule) } }) }
+  const shown = { vms, remote_execution: showSettings(settings), ...(policy && { policy: { rules: policy.rules.map(showRule), approvals_path: policy.approvalsPath } }) }
   // Quoted, `on` and `no` stay text for whoever reads the file by YAML 1.1.
   return stringify(shown, { compat: 'yaml-1.1', lineWidth: 0, aliasDuplicateObjects: false })
 }
@@ -61,8 +61,13 @@ function showSettings(settings: Settings): Record<string, unknown> {
 
 const showDays = (days: number): number | 'none' => (days === Infinity ? 'none' : days)
 
-/** Empty lists stand for "any", which a file says by leaving the key out. */
-function showRule({ effect, users, hosts, operations, commands, shell }: PolicyRule): Record<string, unknown> {
-  const lists = Object.entries({ users, hosts, operations, commands }).filter(([, list]) => list.length > 0)
-  return { effect, ...Object.fromEntries(lists), shell }
+/** Empty lists stand for "any", and for "nobody" whom one speaks for, which a file says by leaving the key out. */
+function showRule({ effect, users, speaksFor, hosts, operations, commands, shell, approvers, expiresMs }: PolicyRule): Record<string, unknown> {
+  const lists = Object.entries({ users, speaks_for: speaksFor, hosts, operations, commands, approvers }).filter(([, list]) => list.length > 0)
+  return { effect, ...Object.fromEntries(lists), shell, ...(effect === 'ask' && { expires: formatDurationMs(expiresMs) }) }
+}
+
+/** A rule in one line, as it could stand in a file. */
+export function ruleText(rule: PolicyRule): string {
+  return stringify(showRule(rule), { compat: 'yaml-1.1', lineWidth: 0, collectionStyle: 'flow' }).trimEnd()
 }

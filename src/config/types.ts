@@ -93,6 +93,8 @@ export interface PolicyRule {
   readonly effect: 'allow' | 'deny' | 'ask'
   /** Empty: any user. The same for the other lists. */
   readonly users: readonly string[]
+  /** Whom the users may name by `--user` besides themselves; `*` is anybody. Empty: nobody. From `speaks_for`. */
+  readonly speaksFor: readonly string[] | '*'
   /** Target expressions. */
   readonly hosts: readonly string[]
   readonly operations: readonly string[]
@@ -100,6 +102,17 @@ export interface PolicyRule {
   readonly commands: readonly (readonly string[])[]
   /** Whether shell text is allowed as such. */
   readonly shell: boolean
+  /** Who may approve what an `ask` is about; empty: anybody but the one who asks. */
+  readonly approvers: readonly string[]
+  /** How long a request and its approval count. From `expires`. */
+  readonly expiresMs: number
+}
+
+/** `policy:`, checked and with its defaults. */
+export interface Policy {
+  readonly rules: readonly PolicyRule[]
+  /** Directory of requests and approvals. From `approvals_path`. */
+  readonly approvalsPath: string
 }
 
 /** A configuration that was checked. */
@@ -110,5 +123,5 @@ export interface Config {
   readonly hosts: ReadonlyMap<string, HostConfig>
   readonly settings: Settings
   /** Undefined: without the section everything is allowed. */
-  readonly policy: { readonly rules: readonly PolicyRule[] } | undefined
+  readonly policy: Policy | undefined
 }

@@ -40,7 +40,7 @@ interface Proof {
 /** As UpdateHostKeys of ssh_config(5), in one step. Rejects as connecting does. */
 export async function rotateHostKeys({ config, dispatcher }: { readonly config: Config; readonly dispatcher: Pick<Dispatcher, 'step'> }, vmId: string, { dryRun = false, signal }: RotateOptions): Promise<HostKeyRotation> {
   const { knownHostsPaths } = config.settings
-  return dispatcher.step(vmId, { operation: 'host_rotate', signal, facts: factsOf }, async (on) => {
+  return dispatcher.step(vmId, { operation: 'host_rotate', about: dryRun ? ['dry run'] : undefined, signal, facts: factsOf }, async (on) => {
     const { hostKey } = await on.connect()
     const announced = await unlessAborted(on.provenHostKeys(), signal, 'the proof of host keys')
     const store = await HostKeyStore.load(knownHostsPaths)

@@ -69,7 +69,8 @@ export class HostTrust {
     const { config, dispatcher } = this.#runtime
     const shown = choice.offers ?? (await this.offered(vmId, { ca: false, signal }))
     const facts = ({ offers }: Trusted): ReturnType<typeof factsOf> => factsOf(offers)
-    const { added } = await dispatcher.step(vmId, { operation: 'host_trust', signal, facts }, async ({ host: { address, port } }): Promise<Trusted> => {
+    const about = 'fingerprint' in choice ? [choice.fingerprint] : shown.map((offer) => offer.fingerprint).toSorted()
+    const { added } = await dispatcher.step(vmId, { operation: 'host_trust', about, signal, facts }, async ({ host: { address, port } }): Promise<Trusted> => {
       const offers = 'fingerprint' in choice ? [offerWith(vmId, shown, choice.fingerprint)] : meantOnes(shown)
       for (const offer of offers) refuseOffer(vmId, offer)
       const keys = offers.map(({ key }) => key)

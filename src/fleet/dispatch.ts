@@ -6,6 +6,7 @@ import { asRemexError, withDetails, type RemexError } from '../core/errors.ts'
 import { RunResult } from '../core/outcome.ts'
 import { newRunId } from '../core/run-id.ts'
 import { TransferResult } from '../core/transfer-result.ts'
+import type { ApprovalStore } from '../policy/approvals.ts'
 import type { SessionRuntime } from '../session/connect.ts'
 import { ConnectionPool } from '../session/pool.ts'
 import { withRetries } from '../session/retry.ts'
@@ -27,7 +28,7 @@ import type { Asked, Move, Moved } from './gate.ts'
 import { Gatekeeper } from './gatekeeper.ts'
 import { BEGINNING, identityOf, isOver } from './durable-end.ts'
 import { neverRan, notStarted } from './never-ran.ts'
-import { describe, errorFinish, runFinish, stepFinish, transferFinish, type Description } from './record.ts'
+import { describe, describeOther, errorFinish, runFinish, stepFinish, transferFinish, type Description } from './record.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
 import type { RunRegistry } from './registry.ts'
 import { StartResult } from './start-result.ts'
@@ -43,6 +44,8 @@ export interface DispatchRuntime {
   /** Our notes of durable runs. */
   readonly registry: RunRegistry
   readonly partials: Partials
+  /** Undefined without a policy. */
+  readonly approvals: ApprovalStore | undefined
   /** Who asks. */
   readonly user: string
   /** The operating system's user. */
@@ -78,7 +81,7 @@ export class Dispatcher {
   /** Runs a script on one host: sends it, unless it is there already, and removes it afterwards. Rejects as `run` does. */
   async script(vmId: string, request: ScriptRequest): Promise<RunResult> {
     const description = describe(request)
-    return this.#runLike(vmId, description, request, (session, runId) => this.#runScript(session, runId, { request, shown: description.command ?? '' }))
+    return this.#runLike(vmId, description, request, (session, runId) => this.#runScript(session, runId, { request, shown: description.command ?? '', script: description.script }))
   }
 
   /** The result of a host whose turn never came; nothing is asked of anybody. Throws `USAGE` for a call that is wrong. */
@@ -128,7 +131,7 @@ export class Dispatcher {
         const [decided, shown] = [decideOptions(request.options, session.host, config.settings), description.command ?? '']
         refuseUndurable({ ...decided, runId, text: shown })
         await this.#note(session, runId, { request, shown })
-        const { text, identity, unused } = request.operation === 'run' ? { text: shown } : await this.#scriptLeft(session, decided, request)
+        const { text, identity, unused } = request.operation === 'run' ? { text: shown } : await this.#scriptLeft(session, decided, { request, content: description.script?.content })
         const invocation = { ...decided, runId, text }
         const { isNew } = await new DurableRuns(session, sessions.clock).start(invocation, { shown, identity, mostBytes: config.settings.maxRunOutputBytes })
         if (!isNew) await unused?.()
@@ -138,12 +141,12 @@ export class Dispatcher {
   }
 
   /** Text that runs a script which was sent and which its own shell removes. */
-  async #scriptLeft(session: Session, { sudoUser, signal }: DecidedOptions, { path, options }: ScriptRequest): Promise<{ text: string; identity?: string; unused?: () => Promise<void> }> {
+  async #scriptLeft(session: Session, { sudoUser, signal }: DecidedOptions, { request: { path, options }, content }: { readonly request: ScriptRequest; readonly content: Buffer | undefined }): Promise<{ text: string; identity?: string; unused?: () => Promise<void> }> {
     const call = { args: options.args ?? [], interpreter: options.interpreter }
     if (options.remote) return { text: scriptText({ ...call, path, removeAfter: undefined }) }
     const access = transferAccess(session, this.#runtime.sessions.clock)
     const otherUser = sudoUser !== undefined && sudoUser !== 'root'
-    const file = await sendScript(access, path, { otherUser, signal })
+    const file = await sendScript(access, path, { content, otherUser, signal })
     const text = scriptText({ ...call, path: file.path, removeAfter: options.keep || otherUser ? undefined : file.directory })
     return { text, identity: identityOf(file, call), unused: () => removeScript(access, file.directory) }
   }
@@ -166,12 +169,12 @@ export class Dispatcher {
 
   /** The durable runs that a host knows. Rejects with why it cannot be asked. */
   hostRuns(vmId: string, signal?: AbortSignal): Promise<ReadonlyMap<string, RunFactsOnHost>> {
-    return this.#asked(vmId, 'run_list', (session) => new DurableRuns(session, this.#runtime.sessions.clock).list(signal))
+    return this.#asked(vmId, describeOther('run_list'), (session) => new DurableRuns(session, this.#runtime.sessions.clock).list(signal))
   }
 
   /** Removes durable runs that are over from a host; resolves with their ids. Rejects with why it cannot be asked. */
   prune(vmId: string, which: Parameters<DurableRuns['prune']>[0], signal?: AbortSignal): Promise<readonly string[]> {
-    return this.#asked(vmId, 'run_prune', (session) => new DurableRuns(session, this.#runtime.sessions.clock).prune(which, signal))
+    return this.#asked(vmId, describeOther('run_prune', { bound: { run_id: which.runId, older_than_ms: which.olderThanMs } }), (session) => new DurableRuns(session, this.#runtime.sessions.clock).prune(which, signal))
   }
 
   async #ofRun(vmId: string, runId: string, { operation, perform }: { operation: string; perform: (durable: DurableRuns) => Promise<SessionReport> }): Promise<RunResult> {
@@ -179,7 +182,7 @@ export class Dispatcher {
     const note = (await registry.find(runId)).find((one) => one.vmId === vmId)
     const about = { runId, vmId, user, operation: note?.operation ?? ('run' as const), command: note?.command ?? '' }
     return this.#gate.through(vmId, {
-      description: { operation, command: about.command, fields: {}, secrets: [], words: undefined, shellText: undefined },
+      description: describeOther(operation, { command: about.command, bound: { run_id: runId } }),
       runId,
       finish: runFinish,
       // What could not be asked of the host is not known, and may well have run.
@@ -192,9 +195,9 @@ export class Dispatcher {
     })
   }
 
-  #asked<T>(vmId: string, operation: string, perform: (session: Session) => Promise<T>): Promise<T> {
+  #asked<T>(vmId: string, description: Description, perform: (session: Session) => Promise<T>): Promise<T> {
     return this.#gate.through(vmId, {
-      description: { operation, command: undefined, fields: {}, secrets: [], words: undefined, shellText: undefined },
+      description,
       runId: newRunId(this.#runtime.sessions.clock.now()),
       perform,
       finish: (): FinishFields => ({ status: 'success' }),
@@ -207,7 +210,7 @@ export class Dispatcher {
   /** Connects and authenticates, and does nothing else. Rejects with why not. */
   async check(vmId: string, signal?: AbortSignal): Promise<ConnectionInfo> {
     return this.#gate.through(vmId, {
-      description: { operation: 'host_check', command: undefined, fields: {}, secrets: [], words: undefined, shellText: undefined },
+      description: describeOther('host_check'),
       runId: newRunId(this.#runtime.sessions.clock.now()),
       perform: (session) => session.connect(signal),
       finish: (connection) => stepFinish(connection),
@@ -218,13 +221,13 @@ export class Dispatcher {
   }
 
   /** One step of enrolment on a host. Rejects with why it could not be done. */
-  async step<T>(vmId: string, { operation, userKey, identities, signal, facts }: StepRequest<T>, work: (on: HostSteps) => Promise<T>): Promise<T> {
+  async step<T>(vmId: string, { operation, userKey, about, identities, signal, facts }: StepRequest<T>, work: (on: HostSteps) => Promise<T>): Promise<T> {
     const { sessions, config: { settings } } = this.#runtime
     // A login is proven by logging in: what is open already proves nothing.
     const own = identities && { ...sessions, pool: new ConnectionPool(1), identitiesOf: (host: HostConfig) => (host.id === vmId ? Promise.resolve(identities) : sessions.identitiesOf(host)) }
     try {
       return await this.#gate.through(vmId, {
-        description: { operation, command: undefined, fields: userKey === undefined ? {} : { user_key: userKey }, secrets: [], words: undefined, shellText: undefined },
+        description: describeOther(operation, { fields: userKey === undefined ? {} : { user_key: userKey }, bound: { user_key: userKey, about } }),
         runId: newRunId(sessions.clock.now()),
         session: own && ((host) => new Session(host, own)),
         perform: (session) => work(hostSteps(session, { clock: sessions.clock, attempts: settings.defaultRetry, signal })),
@@ -287,7 +290,7 @@ export class Dispatcher {
     if (options.remote) return this.#execute(session, { ...decided, runId, text: scriptText({ ...call, path, removeAfter: undefined }) }, asked)
     const access = transferAccess(session, this.#runtime.sessions.clock)
     const otherUser = decided.sudoUser !== undefined && decided.sudoUser !== 'root'
-    const sending = await this.#move(session, { ...decided, what: 'sending the script' }, (signal) => sendScript(access, path, { otherUser, signal }))
+    const sending = await this.#move(session, { ...decided, what: 'sending the script' }, (signal) => sendScript(access, path, { content: asked.script?.content, otherUser, signal }))
     if (sending.outcome.error) return this.#unsent(session, sending.outcome.error, sending)
     const file = sending.outcome.value
     // Another user may not remove the directory; then only the login does, below.

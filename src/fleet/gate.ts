@@ -4,6 +4,7 @@ import type { RemexError } from '../core/errors.ts'
 import type { Session, SessionReport } from '../session/session.ts'
 import type { ConnectionInfo } from '../transport/contract.ts'
 import type { DecidedOptions } from './invocation.ts'
+import type { LocalScript } from './local-script.ts'
 import type { Description } from './record.ts'
 import type { RunRequest, ScriptRequest } from './requests.ts'
 
@@ -11,6 +12,8 @@ import type { RunRequest, ScriptRequest } from './requests.ts'
 export interface Asked<R extends RunRequest | ScriptRequest = RunRequest | ScriptRequest> {
   readonly request: R
   readonly shown: string
+  /** Of a script of this machine. */
+  readonly script?: LocalScript | undefined
   /** What is run, where its text does not tell. */
   readonly identity?: string
   /** The run was there already: what was sent for it is not needed. */

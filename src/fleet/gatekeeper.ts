@@ -1,12 +1,14 @@
-import type { AuditLog, BeginFields, FinishFields } from '../audit/log.ts'
+import type { AuditLog, BeginFields, FinishFields, NoteFields } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { asRemexError, remexError, withDetails } from '../core/errors.ts'
-import { decide } from '../policy/decide.ts'
+import type { ApprovalStore } from '../policy/approvals.ts'
 import type { Session } from '../session/session.ts'
+import { askFor, waitsError, type Granted, type Waiting } from './approval.ts'
 import type { Gate } from './gate.ts'
+import { judge } from './judgement.ts'
 import { errorFinish } from './record.ts'
-import { matchesTarget, usableHost } from './roster.ts'
+import { usableHost } from './roster.ts'
 
 /** What the gatekeeper asks and tells. */
 export interface GateRuntime {
@@ -17,8 +19,16 @@ export interface GateRuntime {
   readonly user: string
   /** The operating system's user. */
   readonly osUser: string
+  /** Undefined without a policy. */
+  readonly approvals: ApprovalStore | undefined
   readonly clock: Clock
   readonly sessionOf: (host: HostConfig) => Session
+}
+
+/** What may be done: where, and by whose approval, if it took one. */
+interface Admission {
+  readonly host: HostConfig
+  readonly granted?: Granted
 }
 
 /** A live listener that never returns must not hold up the end of everything. */
@@ -56,8 +66,8 @@ export class Gatekeeper {
     let result: R | undefined
     try {
       const audit = await this.#runtime.audit()
-      const host = await this.#admit(vmId, gate, audit)
-      const entry = await audit.begin({ ...this.#who(vmId, gate), ...gate.description.fields, secrets: gate.description.secrets })
+      const { host, granted } = await this.#admit(vmId, gate, audit)
+      const entry = await audit.begin({ ...this.#who(vmId, gate), ...gate.description.fields, ...granted, secrets: gate.description.secrets })
       const session = gate.session?.(host) ?? this.#runtime.sessionOf(host)
       result = await this.#perform(session, gate, (fields) => audit.finish(entry, fields))
       await audit.finish(entry, gate.finish(result, session.connection))
@@ -79,21 +89,37 @@ export class Gatekeeper {
     }
   }
 
-  /** The host, where configuration and policy allow the operation; a refusal is in the log. */
-  async #admit<R>(vmId: string, gate: Gate<R>, audit: AuditLog): Promise<HostConfig> {
-    const { config, user, osUser } = this.#runtime
-    const { operation, words, shellText, fields, secrets } = gate.description
-    try {
-      const host = usableHost(config, vmId)
-      const matchesHost = (expression: string): boolean => matchesTarget(config, vmId, expression)
-      const decision = decide(config.policy, { user, osUser, vmId, operation, words, shellText, matchesHost })
-      if (decision.effect === 'allow') return host
-      throw remexError('POLICY_DENIED', `the policy does not allow ${operation} on ${vmId}: ${decision.reason}`, { vmId })
-    } catch (error) {
-      const known = asRemexError(error)
-      await audit.note('denied', { ...this.#who(vmId, gate), ...fields, secrets, status: 'error', error_code: known.code, reason: known.message })
+  /** The host, where configuration and policy allow the operation, or somebody approved it; a refusal is in the log. */
+  async #admit<R>(vmId: string, gate: Gate<R>, audit: AuditLog): Promise<Admission> {
+    const answer = await this.#answer(vmId, gate).catch(async (error: unknown) => {
+      const { code, message } = asRemexError(error)
+      await audit.note('denied', { ...this.#told(vmId, gate), status: 'error', error_code: code, reason: message })
       throw error
-    }
+    })
+    if ('host' in answer) return answer
+    const { waits, isNew } = answer
+    const error = waitsError(waits)
+    // Whoever approves it is to find in the log that it was asked for.
+    await audit.note('asked', { ...this.#told(vmId, gate), op_id: waits.opId, status: 'error', error_code: error.code, reason: error.message })
+    if (isNew) await this.#runtime.approvals?.add(waits)
+    throw error
+  }
+
+  async #answer<R>(vmId: string, { description }: Gate<R>): Promise<Admission | Waiting> {
+    const { config, user, osUser, approvals } = this.#runtime
+    const { operation, words, shellText } = description
+    const host = usableHost(config, vmId)
+    const { effect, rule: number = 0, reason } = judge(config, vmId, { user, osUser, operation, words, shellText })
+    if (effect === 'allow') return { host }
+    const rule = config.policy?.rules[number - 1]
+    if (effect === 'deny' || !rule || !approvals) throw remexError('POLICY_DENIED', `the policy does not allow ${operation} on ${vmId}: ${reason}`, { vmId })
+    const answer = await askFor({ ...this.#runtime, approvals }, { host, description, number, rule })
+    return 'granted' in answer ? { host, granted: answer.granted } : answer
+  }
+
+  #told<R>(vmId: string, gate: Gate<R>): NoteFields {
+    const { fields, secrets } = gate.description
+    return { ...this.#who(vmId, gate), ...fields, secrets }
   }
 
   #who<R>(vmId: string, { description, runId }: Gate<R>): Pick<BeginFields, 'user_id' | 'vm_id' | 'operation' | 'run_id' | 'address' | 'login'> {

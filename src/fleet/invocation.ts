@@ -52,7 +52,8 @@ export function commandText(command: Command): string {
   return text
 }
 
-function sudoUser(sudo: boolean | string): string | undefined {
+/** As whom sudo runs a command; undefined: it does not. */
+export function sudoUser(sudo: boolean | string): string | undefined {
   if (sudo === false || sudo === '') return undefined
   return sudo === true ? 'root' : sudo
 }

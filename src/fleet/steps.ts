@@ -18,6 +18,8 @@ export interface StepRequest<T> {
   readonly operation: StepOperation
   /** Fingerprint of the user's key that it is about. */
   readonly userKey?: string | undefined
+  /** What else it is about, such as fingerprints of host keys: an approval is of this alone. */
+  readonly about?: readonly string[] | undefined
   /** Log in with these alone, by a new connection. Default: the host's usual ways, over a connection that may be open already. */
   readonly identities?: readonly Identity[] | undefined
   readonly signal?: AbortSignal | undefined

@@ -1,9 +1,12 @@
 import { printable } from '../core/printable.ts'
 
-/** One rule: who may do what where. Empty lists mean any. */
+/** One rule: who may do what where. Empty lists mean any, but for `speaksFor` and `approvers`. */
 export interface Rule {
   readonly effect: 'allow' | 'deny' | 'ask'
+  /** Users of the operating system. */
   readonly users: readonly string[]
+  /** Whom they may name as the one who asks, besides themselves; `*` is anybody. */
+  readonly speaksFor: readonly string[] | '*'
   /** Target expressions. */
   readonly hosts: readonly string[]
   readonly operations: readonly string[]
@@ -11,6 +14,10 @@ export interface Rule {
   readonly commands: readonly (readonly string[])[]
   /** Whether shell text is allowed as such. */
   readonly shell: boolean
+  /** Who may approve, where the effect is `ask`; empty: anybody but the one who asks. */
+  readonly approvers: readonly string[]
+  /** How long a request waits for its approval, and an approval for its use. */
+  readonly expiresMs: number
 }
 
 /** What somebody wants to do on one host. */
@@ -30,55 +37,100 @@ export interface PolicyRequest {
   matchesHost(expression: string): boolean
 }
 
+/** What of a rule is about something else than the request. */
+export type Mismatch = 'user' | 'operation' | 'command' | 'shell' | 'host' | 'speaks_for'
+
+/** A rule that did not match, and the first reason. */
+export interface PassedOver {
+  /** Counted from 1. */
+  readonly rule: number
+  readonly because: Mismatch
+}
+
 /** What the policy says. */
 export interface Decision {
-  readonly effect: 'allow' | 'deny'
+  readonly effect: Rule['effect']
   /** The rule that decided, counted from 1 as people do; undefined: none did. */
   readonly rule: number | undefined
   /** For the message and the audit record. */
   readonly reason: string
+  /** The rules before the one that decided; all of them where none did. */
+  readonly passedOver: readonly PassedOver[]
 }
 
-/**
- * Whether `request` is allowed. Without a policy everything is; with one the first rule that matches decides, and
- * what no rule matches is denied. A rule with `ask` denies: there are no approvals in this version.
- */
+/** Without a policy everything is allowed; with one the first rule that matches decides, and what no rule matches is denied. */
 export function decide(policy: { readonly rules: readonly Rule[] } | undefined, request: PolicyRequest): Decision {
-  if (policy === undefined) return { effect: 'allow', rule: undefined, reason: 'there is no policy' }
-  const as = request.user === request.osUser ? '' : ` (${whoCounts(request)})`
+  if (policy === undefined) return { effect: 'allow', rule: undefined, reason: 'there is no policy', passedOver: [] }
   if (request.operation === 'run' && request.shellText === undefined && !request.words?.length) {
-    return { effect: 'deny', rule: undefined, reason: `there is no command to judge${as}` }
+    return { effect: 'deny', rule: undefined, reason: 'there is no command to judge', passedOver: [] }
   }
-  const index = policy.rules.findIndex((rule) => matches(rule, request))
-  const found = policy.rules[index]
-  if (!found) return { effect: 'deny', rule: undefined, reason: `no rule of the policy allows it${as}` }
-  return { effect: found.effect === 'allow' ? 'allow' : 'deny', rule: index + 1, reason: `rule ${index + 1} ${VERBS[found.effect]}${as}` }
+  const passedOver: PassedOver[] = []
+  for (const [index, rule] of policy.rules.entries()) {
+    const because = mismatch(rule, request)
+    if (because === undefined) return { ...saidBy(rule, request, index + 1), rule: index + 1, passedOver }
+    passedOver.push({ rule: index + 1, because })
+  }
+  return { effect: 'deny', rule: undefined, reason: `no rule of the policy ${lacking(request, passedOver)}`, passedOver }
 }
 
-const whoCounts = ({ user, osUser }: PolicyRequest): string =>
-  `rules are about the operating system's user ${printable(osUser)}, not about ${printable(user)}`
-
-const VERBS = { allow: 'allows it', deny: 'denies it', ask: 'asks for an approval, which is not available in this version' } as const
-
-function matches(rule: Rule, request: PolicyRequest): boolean {
-  return (
-    (rule.users.length === 0 || rule.users.includes(request.osUser)) &&
-    matchesOperation(rule, request) &&
-    (rule.hosts.length === 0 || rule.hosts.some((expression) => request.matchesHost(expression)))
-  )
+/** Whether a rule lets the operating system's user ask for something there in the name of another. */
+export function maySpeakFor(policy: { readonly rules: readonly Rule[] }, request: Pick<PolicyRequest, 'user' | 'osUser' | 'matchesHost'>): boolean {
+  return policy.rules.some((rule) => rule.effect !== 'deny' && isAboutUser(rule, request) && speaksFor(rule, request) && isAboutHost(rule, request))
 }
 
-function matchesOperation(rule: Rule, request: PolicyRequest): boolean {
-  const { operation } = request
-  const isCommand = operation === 'run' || operation === 'script'
-  if (rule.operations.length > 0 && !rule.operations.includes(operation)) return false
+function saidBy(rule: Rule, request: PolicyRequest, number: number): Pick<Decision, 'effect' | 'reason'> {
+  if (rule.effect !== 'ask') return { effect: rule.effect, reason: `rule ${number} ${rule.effect === 'allow' ? 'allows' : 'denies'} it` }
+  // What the rule holds back must not slip past it to a later one, and what it does not allow must not be approved.
+  if (isForbiddenShell(rule, request)) return { effect: 'deny', reason: `rule ${number} asks for an approval, but not of shell text` }
+  if (!speaksFor(rule, request)) return { effect: 'deny', reason: `rule ${number} asks for an approval, and does not let ${speech(request)}` }
+  return { effect: 'ask', reason: `rule ${number} asks for an approval` }
+}
+
+const isForbiddenShell = (rule: Rule, { shellText }: PolicyRequest): boolean => shellText !== undefined && !rule.shell
+
+const speech = ({ user, osUser }: Pick<PolicyRequest, 'user' | 'osUser'>): string => `${printable(osUser)} speak for ${printable(user)}`
+
+function lacking({ user, osUser }: PolicyRequest, passedOver: readonly PassedOver[]): string {
+  if (passedOver.some(({ because }) => because === 'speaks_for')) return `lets ${speech({ user, osUser })}`
+  const whoCounts = `rules are about the operating system's user ${printable(osUser)}, not about ${printable(user)}`
+  return `allows it${user === osUser ? '' : ` (${whoCounts})`}`
+}
+
+/** What is asked last is what a reader of the rule would call the reason. */
+function mismatch(rule: Rule, request: PolicyRequest): Mismatch | undefined {
+  if (!isAboutUser(rule, request)) return 'user'
+  if (!isAboutOperation(rule, request)) return 'operation'
+  if (isCommand(request) && !isAboutCommand(rule, request)) return request.shellText === undefined ? 'command' : 'shell'
+  if (!isAboutHost(rule, request)) return 'host'
+  return speaksFor(rule, request) || isAboutAnyName(rule) ? undefined : 'speaks_for'
+}
+
+/** Who is denied something cannot have it by another name, neither by one's own nor by the one that is given. */
+function isAboutUser({ users, effect }: Rule, { user, osUser }: Pick<PolicyRequest, 'user' | 'osUser'>): boolean {
+  return users.length === 0 || users.includes(osUser) || (effect === 'deny' && users.includes(user))
+}
+
+function speaksFor(rule: Rule, { user, osUser }: Pick<PolicyRequest, 'user' | 'osUser'>): boolean {
+  return user === osUser || rule.effect === 'deny' || rule.speaksFor === '*' || rule.speaksFor.includes(user)
+}
+
+/** What is held back from a user is so under every name, unless the rule itself is about names. */
+const isAboutAnyName = ({ effect, speaksFor: names }: Rule): boolean => effect === 'ask' && names.length === 0
+
+function isAboutHost({ hosts }: Rule, request: Pick<PolicyRequest, 'matchesHost'>): boolean {
+  return hosts.length === 0 || hosts.some((expression) => request.matchesHost(expression))
+}
+
+const isCommand = ({ operation }: PolicyRequest): boolean => operation === 'run' || operation === 'script'
+
+function isAboutOperation({ operations, commands }: Rule, request: PolicyRequest): boolean {
+  if (operations.length > 0) return operations.includes(request.operation)
   // Commands say nothing about files; where nothing else is named, the rule is about commands alone.
-  if (!isCommand) return rule.operations.length > 0 || rule.commands.length === 0
-  return matchesCommand(rule, request)
+  return isCommand(request) || commands.length === 0
 }
 
-function matchesCommand(rule: Rule, { words, shellText }: PolicyRequest): boolean {
-  // A rule that refuses, and names no commands, refuses shell text as well; only to be allowed it must be named.
+function isAboutCommand(rule: Rule, { words, shellText }: PolicyRequest): boolean {
+  // A rule that holds back, and names no commands, holds back shell text as well; only to be allowed it must be named.
   if (shellText !== undefined) return rule.shell || (rule.effect !== 'allow' && rule.commands.length === 0)
   return rule.commands.length === 0 || (words !== undefined && rule.commands.some((pattern) => matchesPattern(pattern, words)))
 }

@@ -17,8 +17,10 @@ export interface ScriptFile {
   readonly sha256: string
 }
 
-/** Who may read the script besides the login: everybody, where another user is to run it. */
+/** What is sent, and who may read it besides the login: everybody, where another user is to run it. */
 export interface ScriptAudience {
+  /** Its content. Default: what the file holds. */
+  readonly content?: Uint8Array | undefined
   readonly otherUser: boolean
   readonly signal: AbortSignal | undefined
 }
@@ -27,11 +29,11 @@ export interface ScriptAudience {
  * Sends a local script into a new private directory on the host, verified like any upload.
  * Rejects with `LOCAL_NOT_FOUND`, and as {@link upload} does. Nothing is left on the host when it fails.
  */
-export async function sendScript(access: TransferAccess, localPath: string, { otherUser, signal }: ScriptAudience): Promise<ScriptFile> {
+export async function sendScript(access: TransferAccess, localPath: string, { content, otherUser, signal }: ScriptAudience): Promise<ScriptFile> {
   const directory = await makeDirectory(access, { otherUser, signal })
   try {
     const path = `${directory}/${basename(localPath)}`
-    const receipt = await upload(access, { localPath, remotePath: path, mode: otherUser ? 0o755 : 0o700, signal })
+    const receipt = await upload(access, { ...(content ? { data: content } : { localPath }), remotePath: path, mode: otherUser ? 0o755 : 0o700, signal })
     return { path, directory, sizeBytes: receipt.sizeBytes, sha256: receipt.sha256 }
   } catch (error) {
     await removeScript(access, directory)
@@ -45,7 +47,7 @@ export async function removeScript(access: TransferAccess, directory: string): P
 }
 
 /** A name of our own, so that it can be removed even when the connection broke before the host could answer. */
-async function makeDirectory(access: TransferAccess, { otherUser, signal }: ScriptAudience): Promise<string> {
+async function makeDirectory(access: TransferAccess, { otherUser, signal }: Pick<ScriptAudience, 'otherUser' | 'signal'>): Promise<string> {
   const named = `d="\${TMPDIR:-/tmp}"/remex-${randomBytes(10).toString('hex')}`
   // mkdir makes a new directory or none: no link or directory that lies ready in /tmp can be meant.
   const making = access.run(`${named} && mkdir -m ${otherUser ? '711' : '700'} "$d" && printf %s "$d"`, { signal })

@@ -251,6 +251,13 @@ describe('an error of policy', () => {
     ],
     ['refuses an expression with a group that is not there', inRule('hosts: ["@wep"]'), '@wep: no host has this group or role'],
     ['refuses an expression that cannot be read', inRule('hosts: ["vm[1"]'), 'policy.rules[0].hosts[0]: targets "vm[1"'],
+    ['refuses * in a list of those who are spoken for', inRule('speaks_for: [alice, "*"]'), 'policy.rules[0].speaks_for[1]: expected a list of user names, or "*" alone for anybody, got the text "*"'],
+    ['refuses a bare name of who is spoken for', inRule('speaks_for: alice'), 'policy.rules[0].speaks_for: expected a list of user names, or "*" alone'],
+    ['refuses approvers where nothing is asked', inRule('approvers: [bob]'), '5:7: policy.rules[0].approvers: means nothing beside effect: allow'],
+    ['refuses an expiry where nothing is asked', inRule('expires: 1h'), 'policy.rules[0].expires: means nothing beside effect: allow'],
+    ['refuses speaks_for beside deny', 'vms: {vm01: {ip: a}}\npolicy: {rules: [{effect: deny, speaks_for: "*"}]}\n', 'policy.rules[0].speaks_for: means nothing beside effect: deny'],
+    ['refuses a request that never expires', 'vms: {vm01: {ip: a}}\npolicy: {rules: [{effect: ask, expires: none}]}\n', 'policy.rules[0].expires: expected a duration of at least 1ms: 500ms, 30s, 5m, 2h or a number of seconds, got the text "none"'],
+    ['refuses a path that is none', 'vms: {vm01: {ip: a}}\npolicy: {rules: [], approvals_path: ~bob/x}\n', 'policy.approvals_path: expected a path'],
     ['refuses a text for shell', inRule('shell: "true"'), 'policy.rules[0].shell: expected true or false'],
     [
       'refuses a section whose name is nearly policy, since without it all would be allowed',

@@ -42,10 +42,11 @@ describe('configs/config.example.yml', () => {
     const { data, problems } = parseYaml(text, 'example')
     expect(problems).toEqual([])
     const config = await loadConfig({ ...around, data })
-    expect(config.policy?.rules).toHaveLength(2)
+    expect(config.policy?.rules).toHaveLength(3)
     const { vms, remote_execution, policy } = data as { vms: { vm01: object }; remote_execution: object; policy: { rules: object[] } }
     expect(Object.keys(vms.vm01).sort()).toEqual([...keysAt(['vms', 'vm01'])].sort())
     expect(Object.keys(remote_execution).sort()).toEqual([...keysAt(['remote_execution'])].sort())
+    expect(Object.keys(policy).sort()).toEqual([...keysAt(['policy'])].sort())
     expect([...new Set(policy.rules.flatMap((rule) => Object.keys(rule)))].sort()).toEqual([...keysAt(['policy', 'rules', 0])].sort())
   })
 })
@@ -108,7 +109,8 @@ describe('targetHosts', () => {
 describe('showConfig', () => {
   const rules = [
     { effect: 'deny', users: ['on', 'alice'], hosts: ['@lab,!vm02'], operations: ['upload'] },
-    { effect: 'allow', commands: [['df', '*', '**'], ['0644', 'yes', '- x: #']], shell: true },
+    { effect: 'allow', speaks_for: ['no'], commands: [['df', '*', '**'], ['0644', 'yes', '- x: #']], shell: true },
+    { effect: 'ask', speaks_for: '*', approvers: ['on', 'bob'], expires: '90m' },
   ]
   const data = {
     vms: {
@@ -138,7 +140,7 @@ describe('showConfig', () => {
       ssh_config_path: '/ssh_config',
       secret_patterns: ['a/b', String.raw`--token[= ](?<secret>\S+)`, 'line\nbreak # x: "é"'],
     },
-    policy: { rules },
+    policy: { rules, approvals_path: '~/approvals' },
   }
 
   it('writes a file that loads as the same configuration', async () => {

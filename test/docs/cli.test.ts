@@ -8,7 +8,7 @@ import { prepared } from '../../src/cli/prepared.ts'
 import { shellWords } from './shell-words.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
-const PAGES = ['README.md', 'docs/cli.md', 'docs/keys.md', 'docs/durable.md', 'docs/troubleshooting.md', 'docs/hardening.md', 'docs/testing.md', 'docs/configuration.md', 'docs/audit.md', 'docs/architecture.md', 'CONTRIBUTING.md', 'SECURITY.md']
+const PAGES = ['README.md', 'docs/cli.md', 'docs/keys.md', 'docs/durable.md', 'docs/troubleshooting.md', 'docs/hardening.md', 'docs/testing.md', 'docs/configuration.md', 'docs/policy.md', 'docs/audit.md', 'docs/architecture.md', 'CONTRIBUTING.md', 'SECURITY.md']
 
 const page = await readFile(join(ROOT, 'docs/cli.md'), 'utf8')
 /** The program with every command as it is, and nothing behind them. */
@@ -53,7 +53,7 @@ async function typed(): Promise<readonly (readonly [page: string, line: string])
 async function parse(line: string): Promise<void> {
   const words = shellWords(line).slice(1)
   const behind = words.indexOf('--')
-  const hasWords = ['run', 'script'].includes(words.find((word) => !word.startsWith('-')) ?? '')
+  const hasWords = ['run', 'script', 'policy'].includes(words.find((word) => !word.startsWith('-')) ?? '')
   const head = hasWords && behind !== -1 ? words.slice(0, behind) : words
   const program = makeProgram({ start: () => Promise.resolve(), print: () => undefined })
   await program.parseAsync(head.map((word) => (word === '--sudo' ? '--sudo=root' : word)), { from: 'user' }).catch((error: unknown) => {

@@ -50,7 +50,7 @@ describe('trusting a host', () => {
 
   it('that the policy does not allow to be trusted writes nothing, and is in the log', async () => {
     await using server = await startSshServer()
-    const rules = (operations: string[]): Changes => ({ policy: { rules: [{ effect: 'allow', operations, hosts: ['all'] }] } })
+    const rules = (operations: string[]): Changes => ({ policy: { rules: [{ effect: 'allow', speaks_for: '*', operations, hosts: ['all'] }] } })
     await using fleet = await fleetOf({ vm01: { server, knownHosts: '' } }, rules(['host_inspect']))
     const offers = await fleet.remex.trust.offered('vm01')
     expect(await failureOf(fleet.remex.trust.trust('vm01', { offers }))).toMatchObject({ code: 'POLICY_DENIED' })

@@ -133,7 +133,7 @@ describe.skipIf(!server)(`the selftest against the machine’s OpenSSH server${r
   }, 30_000)
 
   it('fails what the policy denies, which is in the log too', async () => {
-    const rules = [{ effect: 'allow', operations: ['run', 'script', 'host_check', 'download'], shell: true }]
+    const rules = [{ effect: 'allow', speaks_for: '*', operations: ['run', 'script', 'host_check', 'download'], shell: true }]
     await using fleet = await fleetOf({ vm01: server as OpensshServer }, { policy: { rules } })
     const { rows } = await test(fleet.remex)
     expect(rowOf(rows, 'upload')).toMatchObject({ status: 'failed', hint: expect.stringContaining('policy') as string })

@@ -146,7 +146,7 @@ describe('the audit log', () => {
 describe('what is refused', () => {
   it('by the policy is in the log, and nothing is sent', async () => {
     await using own = await startSshServer()
-    const rules = [{ effect: 'allow', operations: ['run'], commands: [['uptime']] }]
+    const rules = [{ effect: 'allow', speaks_for: ['tester'], operations: ['run'], commands: [['uptime']] }]
     await using fleet = await fleetOf({ vm01: own }, { policy: { rules } })
     const host = fleet.remex.host('vm01')
     expect(await failureOf(host.run('uptime'))).toMatchObject({ code: 'POLICY_DENIED', mayHaveRun: false, result: { ended: 'not_started', attempts: 0 } })

@@ -147,7 +147,7 @@ describe('a check', () => {
   })
 
   it('passes the policy and is in the audit log, like any run', async () => {
-    const own = await fleet.open({ policy: { rules: [{ effect: 'allow', hosts: ['all'], operations: ['run'], commands: [['true']] }] } })
+    const own = await fleet.open({ policy: { rules: [{ effect: 'allow', speaks_for: ['tester'], hosts: ['all'], operations: ['run'], commands: [['true']] }] } })
     const results: RunResult[] = []
     for await (const result of own.hosts('vm01,vm02').run(['true'], { check: 'true' })) results.push(result)
     expect(results.map(({ check = false, state, error }) => [check, state, error?.code])).toEqual([

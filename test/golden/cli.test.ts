@@ -35,7 +35,7 @@ describe('the help', () => {
   it.each([
     ['remex'], ['run'], ['script'], ['put'], ['get'], ['hosts'], ['hosts list'], ['hosts check'], ['hosts trust'], ['hosts rotate'], ['hosts forget'], ['runs'], ['runs list'], ['runs show'], ['runs attach'], ['runs cancel'], ['runs prune'],
     ['keys'], ['keys setup'], ['keys status'], ['keys rotate'], ['keys revoke'], ['keys harden'], ['keys prune'],
-    ['audit'], ['audit list'], ['audit verify'], ['audit anchor'], ['audit public-key'], ['config'], ['config check'], ['config show'], ['config schema'], ['selftest'], ['init'], ['doctor'], ['demo'], ['test'], ['bench'],
+    ['approve'], ['policy'], ['policy test'], ['audit'], ['audit list'], ['audit verify'], ['audit anchor'], ['audit public-key'], ['config'], ['config check'], ['config show'], ['config schema'], ['selftest'], ['init'], ['doctor'], ['demo'], ['test'], ['bench'],
   ])('of %s is as it was agreed, with an example', async (name) => {
     const words = [...name.split(' ').filter((word) => word !== 'remex'), '--help']
     const call = await shop.call(words)
