@@ -252,7 +252,7 @@ function chained(drafts: readonly Draft[], place: Place, signer: Signer): Additi
     last = line.position
   }
   for (const next of drafts) {
-    if ((last.seq + 1) % SIGN_EVERY === 0) add(draft('signed', next.time, { pid: process.pid }))
+    if ((last.seq + 1) % SIGN_EVERY === 0 && !SIGNING.has(next.event)) add(draft('signed', next.time, { pid: process.pid }))
     add(next)
     positions.push(last)
   }

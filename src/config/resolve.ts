@@ -88,8 +88,8 @@ function resolvePolicy({ rules, approvals_path: path }: RawPolicy, { auditPath }
 }
 
 function resolveRule(rule: RawPolicy['rules'][number]): PolicyRule {
-  const { effect, users = [], speaks_for: speaksFor = [], hosts = [], operations = [], commands = [], shell = false, approvers = [], expires } = rule
-  return { effect, users, speaksFor, hosts, operations, commands, shell, approvers, expiresMs: durationMs(expires, 3600) }
+  const { effect, users = [], speaks_for: speaksFor = [], hosts = [], operations = [], commands = [], shell = false, record_output: recordOutput, approvers = [], expires } = rule
+  return { effect, users, speaksFor, hosts, operations, commands, shell, recordOutput, approvers, expiresMs: durationMs(expires, 3600) }
 }
 
 const durationMs = (given: Duration | undefined, defaultSeconds: number): number => parseDurationMs(given ?? defaultSeconds)

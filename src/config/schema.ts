@@ -201,6 +201,7 @@ const rule = z.strictObject(
     operations: z.optional(list(operation, 'a list of operations')),
     commands: z.optional(list(pattern, 'a list of commands, each a list of words')),
     shell: z.optional(flag()),
+    record_output: z.optional(flag()),
     approvers: z.optional(list(login('a user name'), 'a list of user names')),
     expires: z.optional(limitedDuration()),
   },

@@ -62,9 +62,9 @@ function showSettings(settings: Settings): Record<string, unknown> {
 const showDays = (days: number): number | 'none' => (days === Infinity ? 'none' : days)
 
 /** Empty lists stand for "any", and for "nobody" whom one speaks for, which a file says by leaving the key out. */
-function showRule({ effect, users, speaksFor, hosts, operations, commands, shell, approvers, expiresMs }: PolicyRule): Record<string, unknown> {
+function showRule({ effect, users, speaksFor, hosts, operations, commands, shell, recordOutput, approvers, expiresMs }: PolicyRule): Record<string, unknown> {
   const lists = Object.entries({ users, speaks_for: speaksFor, hosts, operations, commands, approvers }).filter(([, list]) => list.length > 0)
-  return { effect, ...Object.fromEntries(lists), shell, ...(effect === 'ask' && { expires: formatDurationMs(expiresMs) }) }
+  return { effect, ...Object.fromEntries(lists), shell, ...(recordOutput !== undefined && { record_output: recordOutput }), ...(effect === 'ask' && { expires: formatDurationMs(expiresMs) }) }
 }
 
 /** A rule in one line, as it could stand in a file. */

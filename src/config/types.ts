@@ -102,6 +102,8 @@ export interface PolicyRule {
   readonly commands: readonly (readonly string[])[]
   /** Whether shell text is allowed as such. */
   readonly shell: boolean
+  /** Whether output is recorded; undefined: as the settings say. From `record_output`. */
+  readonly recordOutput: boolean | undefined
   /** Who may approve what an `ask` is about; empty: anybody but the one who asks. */
   readonly approvers: readonly string[]
   /** How long a request and its approval count. From `expires`. */

@@ -29,6 +29,7 @@ import { Gatekeeper } from './gatekeeper.ts'
 import { BEGINNING, identityOf, isOver } from './durable-end.ts'
 import { neverRan, notStarted } from './never-ran.ts'
 import { describe, describeOther, errorFinish, runFinish, stepFinish, transferFinish, type Description } from './record.ts'
+import { RunRecording, type Recorder, type Terms } from './recorder.ts'
 import type { RunRequest, ScriptRequest, TransferRequest } from './requests.ts'
 import type { RunRegistry } from './registry.ts'
 import { StartResult } from './start-result.ts'
@@ -71,17 +72,17 @@ export class Dispatcher {
    */
   async run(vmId: string, request: RunRequest): Promise<RunResult> {
     const description = describe(request)
-    return this.#runLike(vmId, description, request, (session, runId) => {
+    return this.#runLike(vmId, description, request, (session, runId, recorder) => {
       const { settings } = this.#runtime.config
       const invocation = { runId, text: description.command ?? '', ...decideOptions(request.options, session.host, settings) }
-      return this.#execute(session, invocation, { request, shown: description.command ?? '' })
+      return this.#execute(session, invocation, { request, shown: description.command ?? '', recorder })
     })
   }
 
   /** Runs a script on one host: sends it, unless it is there already, and removes it afterwards. Rejects as `run` does. */
   async script(vmId: string, request: ScriptRequest): Promise<RunResult> {
     const description = describe(request)
-    return this.#runLike(vmId, description, request, (session, runId) => this.#runScript(session, runId, { request, shown: description.command ?? '', script: description.script }))
+    return this.#runLike(vmId, description, request, (session, runId, recorder) => this.#runScript(session, runId, { request, shown: description.command ?? '', script: description.script, recorder }))
   }
 
   /** The result of a host whose turn never came; nothing is asked of anybody. Throws `USAGE` for a call that is wrong. */
@@ -154,15 +155,15 @@ export class Dispatcher {
   /** Follows a durable run to its end. How it ended is in the result; rejects as `run` does. */
   async attach(vmId: string, given: Omit<Following, 'mostBytes'>): Promise<RunResult> {
     const mostBytes = this.#runtime.config.settings.maxRunOutputBytes
-    return this.#ofRun(vmId, given.runId, { operation: 'run_attach', perform: (durable) => durable.follow({ ...given, mostBytes }) })
+    return this.#ofRun(vmId, given.runId, { operation: 'run_attach', perform: (durable, recorder) => durable.follow({ ...given, onOutput: recorder ? recorder.over(given.onOutput) : given.onOutput, mostBytes }) })
   }
 
   /** Ends a durable run; one that has ended stays as it ended. */
   async cancel(vmId: string, runId: string, signal?: AbortSignal): Promise<RunResult> {
-    const perform = async (durable: DurableRuns): Promise<SessionReport> => {
+    const perform = async (durable: DurableRuns, recorder: Recorder | undefined): Promise<SessionReport> => {
       await durable.cancel(runId, signal)
       const { maxOutputBytes, maxRunOutputBytes: mostBytes } = this.#runtime.config.settings
-      return durable.follow({ runId, from: BEGINNING, maxOutputBytes, mostBytes, onOutput: undefined, onNotice: undefined, signal, budgetMs: 0 })
+      return durable.follow({ runId, from: BEGINNING, maxOutputBytes, mostBytes, onOutput: recorder?.over(undefined), onNotice: undefined, signal, budgetMs: 0 })
     }
     return this.#ofRun(vmId, runId, { operation: 'run_cancel', perform })
   }
@@ -177,18 +178,24 @@ export class Dispatcher {
     return this.#asked(vmId, describeOther('run_prune', { bound: { run_id: which.runId, older_than_ms: which.olderThanMs } }), (session) => new DurableRuns(session, this.#runtime.sessions.clock).prune(which, signal))
   }
 
-  async #ofRun(vmId: string, runId: string, { operation, perform }: { operation: string; perform: (durable: DurableRuns) => Promise<SessionReport> }): Promise<RunResult> {
+  #recording({ secrets }: Pick<Description, 'secrets'>): RunRecording {
+    const { config: { settings }, sessions: { clock } } = this.#runtime
+    return new RunRecording({ settings, clock, secrets })
+  }
+
+  async #ofRun(vmId: string, runId: string, { operation, perform }: { operation: string; perform: (durable: DurableRuns, recorder: Recorder | undefined) => Promise<SessionReport> }): Promise<RunResult> {
     const { sessions, registry, user } = this.#runtime
     const note = (await registry.find(runId)).find((one) => one.vmId === vmId)
     const about = { runId, vmId, user, operation: note?.operation ?? ('run' as const), command: note?.command ?? '' }
+    const recording = this.#recording({ secrets: [] })
     return this.#gate.through(vmId, {
       description: describeOther(operation, { command: about.command, bound: { run_id: runId } }),
       runId,
-      finish: runFinish,
+      finish: (result, connection) => ({ ...runFinish(result, connection), ...recording.fields }),
       // What could not be asked of the host is not known, and may well have run.
       failed: (error, result) => (result ? new RunResult({ ...result, error: result.error ?? error }) : notStarted(about, withDetails(error, { mayHaveRun: true }), sessions.clock.now())),
-      perform: async (session) => {
-        const report = await perform(new DurableRuns(session, sessions.clock))
+      perform: async (session, terms) => {
+        const report = await recording.during(terms, (recorder) => perform(new DurableRuns(session, sessions.clock), recorder))
         if (isOver(report)) await registry.finish(runId, vmId, { ended: report.ended, exitCode: report.exitCode, finishedAt: report.timestamp })
         return new RunResult({ ...about, ...report })
       },
@@ -245,7 +252,7 @@ export class Dispatcher {
     vmId: string,
     description: Description,
     request: RunRequest | ScriptRequest,
-    execute: (session: Session, runId: string) => Promise<SessionReport>,
+    execute: (session: Session, runId: string, recorder: Recorder | undefined) => Promise<SessionReport>,
   ): Promise<RunResult> {
     const { config, sessions, user } = this.#runtime
     isDurable(request.options)
@@ -254,14 +261,17 @@ export class Dispatcher {
     const host = config.hosts.get(vmId)
     // What is wrong with the call itself is said before anything is decided or logged.
     if (host) decideOptions(request.options, host, config.settings)
-    const perform = async (session: Session): Promise<RunResult> => new RunResult({ ...about, ...(await execute(session, runId)) })
+    const recording = this.#recording(description)
+    const perform = async (session: Session, terms: Terms): Promise<RunResult> =>
+      new RunResult({ ...about, ...(await recording.during(terms, (recorder) => execute(session, runId, recorder))) })
     const failed = (error: RemexError, result?: RunResult): RunResult =>
       result ? new RunResult({ ...result, error: result.error ?? error }) : notStarted(about, error, sessions.clock.now())
-    return this.#gate.through(vmId, { description, runId, perform, finish: runFinish, failed })
+    return this.#gate.through(vmId, { description, runId, perform, finish: (result, connection) => ({ ...runFinish(result, connection), ...recording.fields }), failed })
   }
 
   /** Runs a command on a channel, or durably: then it is noted first, so that it can be found again whatever becomes of us. */
-  async #execute(session: Session, invocation: Invocation, { request, shown, identity, unused }: Asked): Promise<SessionReport> {
+  async #execute(session: Session, asked: Invocation, { request, shown, identity, unused, recorder }: Asked): Promise<SessionReport> {
+    const invocation = recorder ? { ...asked, onOutput: recorder.over(asked.onOutput) } : asked
     if (!isDurable(request.options)) return session.run(invocation)
     const { sessions, registry, config } = this.#runtime
     refuseUndurable(invocation)

@@ -6,6 +6,7 @@ import type { ConnectionInfo } from '../transport/contract.ts'
 import type { DecidedOptions } from './invocation.ts'
 import type { LocalScript } from './local-script.ts'
 import type { Description } from './record.ts'
+import type { Recorder, Terms } from './recorder.ts'
 import type { RunRequest, ScriptRequest } from './requests.ts'
 
 /** A request and how people read it. */
@@ -14,6 +15,8 @@ export interface Asked<R extends RunRequest | ScriptRequest = RunRequest | Scrip
   readonly shown: string
   /** Of a script of this machine. */
   readonly script?: LocalScript | undefined
+  /** Keeps its output. */
+  readonly recorder?: Recorder | undefined
   /** What is run, where its text does not tell. */
   readonly identity?: string
   /** The run was there already: what was sent for it is not needed. */
@@ -26,7 +29,7 @@ export interface Gate<R> {
   readonly runId: string
   /** A session of its own, with another login. Default: the host's usual one. */
   readonly session?: ((host: HostConfig) => Session) | undefined
-  readonly perform: (session: Session) => Promise<R>
+  readonly perform: (session: Session, terms: Terms) => Promise<R>
   readonly finish: (result: R, connection: ConnectionInfo | undefined) => FinishFields
   /** The result of a failure; `result` is there when it ran and only the log could not be told. */
   readonly failed: (error: RemexError, result?: R) => R

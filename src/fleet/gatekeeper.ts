@@ -1,4 +1,4 @@
-import type { AuditLog, BeginFields, FinishFields, NoteFields } from '../audit/log.ts'
+import type { AuditLog, BeginFields, NoteFields } from '../audit/log.ts'
 import type { Config, HostConfig } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { asRemexError, remexError, withDetails } from '../core/errors.ts'
@@ -8,6 +8,7 @@ import { askFor, waitsError, type Granted, type Waiting } from './approval.ts'
 import type { Gate } from './gate.ts'
 import { judge } from './judgement.ts'
 import { errorFinish } from './record.ts'
+import type { Terms } from './recorder.ts'
 import { usableHost } from './roster.ts'
 
 /** What the gatekeeper asks and tells. */
@@ -26,7 +27,7 @@ export interface GateRuntime {
 }
 
 /** What may be done: where, and by whose approval, if it took one. */
-interface Admission {
+interface Admission extends Terms {
   readonly host: HostConfig
   readonly granted?: Granted
 }
@@ -66,10 +67,13 @@ export class Gatekeeper {
     let result: R | undefined
     try {
       const audit = await this.#runtime.audit()
-      const { host, granted } = await this.#admit(vmId, gate, audit)
+      const { host, granted, recordsOutput } = await this.#admit(vmId, gate, audit)
       const entry = await audit.begin({ ...this.#who(vmId, gate), ...gate.description.fields, ...granted, secrets: gate.description.secrets })
       const session = gate.session?.(host) ?? this.#runtime.sessionOf(host)
-      result = await this.#perform(session, gate, (fields) => audit.finish(entry, fields))
+      result = await gate.perform(session, { recordsOutput }).catch(async (error: unknown) => {
+        await audit.finish(entry, errorFinish(asRemexError(error), session.connection))
+        throw error
+      })
       await audit.finish(entry, gate.finish(result, session.connection))
       return result
     } catch (error) {
@@ -77,15 +81,6 @@ export class Gatekeeper {
       // A wrong call and a listener's own error are the caller's; everything else is how the host fared.
       if (known.code === 'USAGE' || known.code === 'INTERNAL') throw error
       return gate.failed(known, result)
-    }
-  }
-
-  async #perform<R>(session: Session, gate: Gate<R>, finish: (fields: FinishFields) => Promise<void>): Promise<R> {
-    try {
-      return await gate.perform(session)
-    } catch (error) {
-      await finish(errorFinish(asRemexError(error), session.connection))
-      throw error
     }
   }
 
@@ -110,11 +105,12 @@ export class Gatekeeper {
     const { operation, words, shellText } = description
     const host = usableHost(config, vmId)
     const { effect, rule: number = 0, reason } = judge(config, vmId, { user, osUser, operation, words, shellText })
-    if (effect === 'allow') return { host }
     const rule = config.policy?.rules[number - 1]
+    const recordsOutput = rule?.recordOutput ?? config.settings.recordOutput
+    if (effect === 'allow') return { host, recordsOutput }
     if (effect === 'deny' || !rule || !approvals) throw remexError('POLICY_DENIED', `the policy does not allow ${operation} on ${vmId}: ${reason}`, { vmId })
     const answer = await askFor({ ...this.#runtime, approvals }, { host, description, number, rule })
-    return 'granted' in answer ? { host, granted: answer.granted } : answer
+    return 'granted' in answer ? { host, recordsOutput, granted: answer.granted } : answer
   }
 
   #told<R>(vmId: string, gate: Gate<R>): NoteFields {

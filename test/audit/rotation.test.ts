@@ -76,6 +76,16 @@ describe('a log that is full', () => {
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, repaired: [] })
   })
 
+  it('begins a file with what is in the one before, also where a signature is due', async () => {
+    const log = await openAudit({ directory: place.directory, clock, limits: { ...KEEP_LIMITS, ...DAILY } })
+    await Promise.all(Array.from({ length: 999 }, () => log.note('denied', {})))
+    await clock.advance(DAY_MS)
+    await log.note('denied', {})
+    await log.close()
+    expect((await place.records()).map(({ seq, event }) => [seq, event])).toEqual([[1000, 'rotated'], [1001, 'denied']])
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, count: 1001, signed: { seq: 1001 } })
+  })
+
   it('goes on in a new file after a day, by the time of its first record', async () => {
     await operate(DAILY)
     await clock.advance(DAY_MS - 1)

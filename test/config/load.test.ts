@@ -293,7 +293,7 @@ describe('what loadConfig makes of values', () => {
 
   it('fills the lists of a policy rule that are left out', async () => {
     const config = await loadText(`${oneHost('vm01')}policy:\n  rules:\n    - {effect: allow, commands: [[df, "*", "**"]]}\n`)
-    const filled = { effect: 'allow', users: [], speaksFor: [], hosts: [], operations: [], commands: [['df', '*', '**']], shell: false, approvers: [], expiresMs: 3_600_000 }
+    const filled = { effect: 'allow', users: [], speaksFor: [], hosts: [], operations: [], commands: [['df', '*', '**']], shell: false, recordOutput: undefined, approvers: [], expiresMs: 3_600_000 }
     expect(config.policy).toEqual({ rules: [filled], approvalsPath: join(config.settings.auditPath, 'approvals') })
   })
 
