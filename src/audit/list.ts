@@ -1,22 +1,11 @@
-import type { FileHandle } from 'node:fs/promises'
-import { auditFiles, openLog, unreadable } from './files.ts'
-import { readLines } from './line-reader.ts'
+import { Sieve, type AuditFilter } from './filter.ts'
 import { parseRecord } from './line.ts'
 import type { AuditRecord } from './record.ts'
+import { scanBackward, scanForward, spotOfNewest, wantedSegments, type Page, type Picker } from './scan.ts'
+import { Segments, type Segment } from './segments.ts'
 
-/** Which records are wanted; all that is given must hold. */
-export interface AuditFilter {
-  /** `user_id`. */
-  readonly user?: string
-  /** `vm_id`. */
-  readonly host?: string
-  readonly operation?: string
-  /** Of finish records, and of notes that have one. */
-  readonly status?: 'success' | 'error'
-  /** The record's time, this one included. */
-  readonly since?: Date
-  /** The record's time, this one excluded. */
-  readonly until?: Date
+/** Which records are to be listed. */
+export interface ListFilter extends AuditFilter {
   /** Begin records of operations that never finished, or still run. */
   readonly unfinished?: boolean
   /** The newest so many. Default: all. */
@@ -26,67 +15,59 @@ export interface AuditFilter {
 /**
  * The records in `directory` that `filter` wants, oldest first. A finish record says what its begin record said, so each
  * can be read alone. Proves nothing: lines that are no records are passed over, and it is `verifyAudit` that finds them.
- * Memory is bounded by `limit`, and with `unfinished` by the operations that are open at one time.
+ * Files whose times are not wanted are not read, and with `limit` none that are older than the newest so many. Memory is bounded,
+ * with `unfinished` by the operations that are open at one time and those that never ended.
  * Throws `AUDIT_UNAVAILABLE` for a log that cannot be read; a log that is not there is empty.
  */
-export async function* listAudit(directory: string, filter: AuditFilter = {}): AsyncGenerator<AuditRecord> {
-  const path = auditFiles(directory).log
-  const log = await openLog(path)
-  if (!log) return
-  try {
-    const unfinished = filter.unfinished ? await unfinishedOperations(log) : undefined
-    const wanted = (record: AuditRecord): boolean => matches(record, filter) && (!unfinished || isOpenBegin(record, unfinished))
-    yield* newest(selected(log, wanted), filter.limit ?? Infinity)
-  } catch (error) {
-    throw unreadable(path, error)
-  } finally {
-    await log.close()
+export async function* listAudit(directory: string, filter: ListFilter = {}): AsyncGenerator<AuditRecord> {
+  for await (const page of listAuditPages(directory, filter)) yield* page
+}
+
+/** The same, many records at a time, for who handles very many. */
+export async function* listAuditPages(directory: string, { unfinished = false, limit = Infinity, ...filter }: ListFilter = {}): AsyncGenerator<Page> {
+  const sieve = new Sieve(filter)
+  const pick: Picker = (line) => sieve.pick(line)
+  await using segments = await Segments.of(directory)
+  const wanted = await wantedSegments(segments, sieve)
+  if (unfinished) yield await newest(scanBackward(segments, fromFirst(segments.list, wanted), unfinishedOnly(sieve)), limit)
+  else if (limit === Infinity) yield* scanForward(segments, wanted, pick)
+  else if (limit > 0) {
+    const { at, offset } = await spotOfNewest(segments, wanted, pick, limit)
+    // More may have been written meanwhile.
+    yield* atMost(limit, scanForward(segments, wanted.slice(at), pick, offset))
   }
 }
 
-async function unfinishedOperations(log: FileHandle): Promise<ReadonlySet<string>> {
-  const open = new Set<string>()
-  for await (const { event, op_id: opId } of selected(log, () => true)) {
-    if (opId === undefined) continue
-    if (event === 'begin') open.add(opId)
-    if (event === 'finish') open.delete(opId)
-  }
-  return open
+/** All from the first that is wanted on: where the times are not wanted any more, ends may be that are. */
+function fromFirst(list: readonly Segment[], [first]: readonly Segment[]): readonly Segment[] {
+  return first ? list.slice(list.indexOf(first)) : []
 }
 
-function isOpenBegin({ event, op_id: opId }: AuditRecord, unfinished: ReadonlySet<string>): boolean {
-  return event === 'begin' && opId !== undefined && unfinished.has(opId)
-}
-
-function matches(record: AuditRecord, { user, host, operation, status, since, until }: AuditFilter): boolean {
-  const equal = [
-    [user, record.user_id],
-    [host, record.vm_id],
-    [operation, record.operation],
-    [status, record.status],
-  ].every(([wanted, found]) => wanted === undefined || wanted === found)
-  const time = Date.parse(record.time)
-  return equal && (!since || time >= since.getTime()) && (!until || time < until.getTime())
-}
-
-async function* selected(log: FileHandle, wanted: (record: AuditRecord) => boolean): AsyncGenerator<AuditRecord> {
-  for await (const lines of readLines(log)) {
-    for (const { bytes } of lines) {
-      const record = parseRecord(bytes)
-      if (record && wanted(record)) yield record
-    }
+/** Picks, newest line first, what began and has no end. */
+function unfinishedOnly(sieve: Sieve): Picker {
+  const finished = new Set<string>()
+  return (line) => {
+    const record = parseRecord(line)
+    if (record?.op_id === undefined) return undefined
+    if (record.event === 'finish') finished.add(record.op_id)
+    const isOpen = record.event === 'begin' && !finished.delete(record.op_id)
+    return isOpen && sieve.wants(record) ? record : undefined
   }
 }
 
-async function* newest(records: AsyncIterable<AuditRecord>, limit: number): AsyncGenerator<AuditRecord> {
-  if (limit === Infinity) {
-    yield* records
-    return
-  }
+/** The first so many of pages that come newest first, oldest first. */
+async function newest(pages: AsyncIterable<Page>, limit: number): Promise<Page> {
   const kept: AuditRecord[] = []
-  for await (const record of records) {
-    kept.push(record)
-    if (kept.length > limit) kept.shift()
+  for await (const page of atMost(limit, pages)) kept.push(...page)
+  return kept.toReversed()
+}
+
+/** The first so many. */
+async function* atMost(limit: number, pages: AsyncIterable<Page>): AsyncGenerator<Page> {
+  let left = limit
+  for await (const page of pages) {
+    yield page.slice(0, left)
+    left -= page.length
+    if (left <= 0) return
   }
-  yield* kept
 }

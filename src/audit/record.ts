@@ -174,7 +174,8 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   hash: 'text',
 }
 
-const NAMES = Object.keys(FIELDS).filter((name): name is keyof AuditRecord => name in FIELDS)
+/** The names of all fields, in the order in which they stand in a line. */
+export const FIELD_NAMES: readonly (keyof AuditRecord)[] = Object.keys(FIELDS).filter((name): name is keyof AuditRecord => name in FIELDS)
 
 const NULLABLE: ReadonlySet<keyof AuditRecord> = new Set([
   'ended',
@@ -200,7 +201,7 @@ const IS_KIND: Record<Kind, (value: unknown) => boolean> = {
 /** The fields of `record` in the order of the log, without those that are undefined. */
 export function inOrder(record: Partial<AuditRecord>): Record<string, unknown> {
   const ordered: Record<string, unknown> = {}
-  for (const name of NAMES) if (record[name] !== undefined) ordered[name] = record[name]
+  for (const name of FIELD_NAMES) if (record[name] !== undefined) ordered[name] = record[name]
   return ordered
 }
 
@@ -213,7 +214,7 @@ export function isRecord(value: unknown): value is AuditRecord {
   const fields: Partial<Record<keyof AuditRecord, unknown>> = value
   if (!Number.isSafeInteger(fields.seq)) return false
   if ([fields.time, fields.event, fields.prev, fields.hash].includes(undefined)) return false
-  return NAMES.every((name) => isField(name, fields[name]))
+  return FIELD_NAMES.every((name) => isField(name, fields[name]))
 }
 
 function isField(name: keyof AuditRecord, value: unknown): boolean {

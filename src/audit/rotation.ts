@@ -1,14 +1,14 @@
 import { fstatSync, renameSync } from 'node:fs'
-import { rm, stat, type FileHandle } from 'node:fs/promises'
+import { rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncDirectory } from '../core/atomic-file.ts'
+import { contentsSaidBy, readContents, type Contents } from './contents.ts'
 import { draft } from './draft.ts'
 import { openLog, rotatedName, type AuditFiles } from './files.ts'
-import { readLines } from './line-reader.ts'
-import { lineHeader, parseRecord, type Position } from './line.ts'
+import { lineHeader, type Position } from './line.ts'
 import { oldOutputDays, OUTPUTS } from './outputs.ts'
 import { lastRecord } from './place.ts'
-import type { AuditRecord, Draft } from './record.ts'
+import type { Draft } from './record.ts'
 import { rotatedSegments, type Segment } from './segments.ts'
 
 /** When the log turns to a new file, and how long old ones stay. */
@@ -22,9 +22,6 @@ export interface KeepingLimits {
   /** Recorded output that is older is removed; Infinity: never. */
   readonly outputRetentionMs: number
 }
-
-/** What is in one file of the log. */
-type Contents = Required<Pick<AuditRecord, 'log_file' | 'first_seq' | 'last_seq' | 'last_hash' | 'from_time' | 'to_time'>>
 
 /** What the first records of a new file say, and what is then to be removed. */
 export interface Turn {
@@ -72,7 +69,7 @@ export async function lastRotated(files: AuditFiles): Promise<Position | undefin
 export async function turnToNewFile({ files, limits, nowMs }: { readonly files: AuditFiles; readonly limits: KeepingLimits; readonly nowMs: number }): Promise<Turn> {
   const segments = await rotatedSegments(files.directory)
   const newest = segments.at(-1)
-  const rotated = newest && (await contentsOf(newest))
+  const rotated = newest && (await readContents(newest))
   if (!rotated) return { drafts: [], obsolete: [] }
   const old = await tooOld(segments, { anchoredSeq: rotated.anchored_seq, beforeMs: nowMs - limits.retentionMs })
   const time = new Date(nowMs).toISOString()
@@ -96,54 +93,18 @@ export async function removeObsolete(paths: readonly string[]): Promise<void> {
 async function tooOld(segments: readonly Segment[], { anchoredSeq, beforeMs }: { readonly anchoredSeq: number; readonly beforeMs: number }): Promise<readonly Contents[]> {
   const old: Contents[] = []
   for (const [at, segment] of segments.slice(0, -1).entries()) {
-    const contents = contentsNamedBy(await firstRecord(segments[at + 1]), segment)
+    const contents = await contentsOf(segment, segments[at + 1])
     if (!contents || contents.last_seq > anchoredSeq || Date.parse(contents.to_time) >= beforeMs) break
     old.push(contents)
   }
   return old
 }
 
-/** What the first record of the file after it says of a file: it was signed, and is as good as reading the file. */
-function contentsNamedBy(record: AuditRecord | undefined, { name }: Segment): Contents | undefined {
-  const { event, log_file, first_seq, last_seq, last_hash, from_time, to_time } = record ?? {}
-  if (event !== 'rotated' || log_file !== name) return undefined
-  if (first_seq === undefined || last_seq === undefined || last_hash === undefined || from_time === undefined || to_time === undefined) return undefined
-  return { log_file, first_seq, last_seq, last_hash, from_time, to_time }
-}
-
-async function firstRecord(segment: Segment | undefined): Promise<AuditRecord | undefined> {
-  const log = segment && (await openLog(segment.path))
-  if (!log) return undefined
+async function contentsOf(segment: Segment, next: Segment | undefined): Promise<Contents | undefined> {
+  const log = next && (await openLog(next.path))
   try {
-    for await (const lines of readLines(log)) {
-      const [first] = lines
-      if (first) return parseRecord(first.bytes)
-    }
-    return undefined
+    return log && (await contentsSaidBy(log, segment))
   } finally {
-    await log.close()
-  }
-}
-
-/** Reads a file through. Times may stand in any order, for clocks jump. */
-async function contentsOf({ name, path, firstSeq }: Segment): Promise<(Contents & { readonly anchored_seq: number }) | undefined> {
-  const log = await openLog(path)
-  if (!log || firstSeq === undefined) return undefined
-  try {
-    const last = await lastRecord(log, (await stat(path)).size)
-    let [from, to, anchored] = ['', '', 0]
-    for await (const lines of readLines(log)) {
-      for (const { bytes } of lines) {
-        const header = lineHeader(bytes)
-        if (!header) continue
-        if (from === '' || header.time < from) from = header.time
-        if (header.time > to) to = header.time
-        if (header.event === 'anchored') anchored = header.seq
-        if (header.event === 'rotated') anchored = Math.max(anchored, parseRecord(bytes)?.anchored_seq ?? 0)
-      }
-    }
-    return last && { log_file: name, first_seq: firstSeq, last_seq: last.seq, last_hash: last.hash, from_time: from, to_time: to, anchored_seq: anchored }
-  } finally {
-    await log.close()
+    await log?.close()
   }
 }

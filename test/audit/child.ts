@@ -30,7 +30,7 @@ export async function program(source: string): Promise<Program> {
   const directory = await mkdtemp(join(tmpdir(), 'remex-program-'))
   const path = join(directory, 'program.mjs')
   const resolveDir = join(import.meta.dirname, '../../src')
-  await build({ stdin: { contents: source, resolveDir, loader: 'ts' }, bundle: true, platform: 'node', format: 'esm', outfile: path })
+  await build({ stdin: { contents: source, resolveDir, loader: 'ts' }, bundle: true, platform: 'node', format: 'esm', target: 'node20', outfile: path })
   const children: Child[] = []
   return {
     path,

@@ -35,7 +35,7 @@ describe('the help', () => {
   it.each([
     ['remex'], ['run'], ['script'], ['put'], ['get'], ['hosts'], ['hosts list'], ['hosts check'], ['hosts trust'], ['hosts rotate'], ['hosts forget'], ['runs'], ['runs list'], ['runs show'], ['runs attach'], ['runs cancel'], ['runs prune'],
     ['keys'], ['keys setup'], ['keys status'], ['keys rotate'], ['keys revoke'], ['keys harden'], ['keys prune'],
-    ['approve'], ['policy'], ['policy test'], ['audit'], ['audit list'], ['audit verify'], ['audit anchor'], ['audit public-key'], ['config'], ['config check'], ['config show'], ['config schema'], ['selftest'], ['init'], ['doctor'], ['demo'], ['test'], ['bench'],
+    ['approve'], ['policy'], ['policy test'], ['audit'], ['audit list'], ['audit show'], ['audit export'], ['audit verify'], ['audit anchor'], ['audit public-key'], ['config'], ['config check'], ['config show'], ['config schema'], ['selftest'], ['init'], ['doctor'], ['demo'], ['test'], ['bench'],
   ])('of %s is as it was agreed, with an example', async (name) => {
     const words = [...name.split(' ').filter((word) => word !== 'remex'), '--help']
     const call = await shop.call(words)
@@ -64,7 +64,9 @@ const TEXTS: readonly (readonly [name: string, calls: readonly (readonly string[
     ['run', 'vm01', '--run-id', '../x', '--', 'x'], ['runs', 'attach'], ['runs', 'show', 'a b'], ['runs', 'prune', '--older-than', 'long'], ['run', 'vm01', '--gather', '--json', '--', 'x'], ['run', 'vm01', '--diff', '--detach', '--', 'x'], ['run', 'vm01', '--out-dir', '', '--', 'x'], ['put', 'vm01', 'local.txt', 'x', '--recursive'],
     ['run', 'vm01', '--env', 'hunter2', '--', 'x'], ['run', 'vm01', '--secret-env', 'NOT_SET', '--', 'x'], ['run', 'vm01', '--env', '1A=x', '--dry-run', '--', 'x'],
     ['run', 'vm01', '--parallel', '0', '--', 'x'], ['run', 'vm01', '--batch', '0%', '--', 'x'], ['run', 'vm01', '--pause', '5s', '--', 'x'], ['run', 'vm01', '--retry-failed', 'nightly', '--', 'x'], ['run', 'vm01', '--detach', '--batch', '1', '--', 'x'], ['run', 'vm01', '--retries', 'x', '--', 'x'], ['run', 'vm01', '--sudo=', '--', 'x'],
-    ['run', 'vm01', '--stdin', '--input', 'local.txt', '--', 'x'], ['run', 'vm01', '--timeout'], ['test'], ['bench', '--quick'], ['--json', 'nope'], ['--config', '', 'hosts', 'list'],
+    ['run', 'vm01', '--stdin', '--input', 'local.txt', '--', 'x'], ['run', 'vm01', '--timeout'], ['audit', 'list', '--status', 'good'], ['audit', 'list', '--since', '2026-02-01', '--until', '2026-01-01'], ['audit', 'list', '--text', ''], ['audit', 'show'], ['audit', 'show', 'x'], ['audit', 'show', '1'],
+    ['audit', 'export', '--format', 'xml'], ['audit', 'export', '--follow', '--limit', '3'], ['audit', 'export', '--json'],
+    ['test'], ['bench', '--quick'], ['--json', 'nope'], ['--config', '', 'hosts', 'list'],
   ]],
   ['target-errors', [
     ['run', 'vm05', '--', 'x'], ['run', 'vm03', '--', 'x'], ['run', '@labb', '--', 'x'], ['run', 'vm01,!vm01', '--', 'x'], ['run', 'vm01 vm02', '--', 'x'], ['run', '', '--', 'x'],
