@@ -10,6 +10,7 @@ import { draft } from './draft.ts'
 import type { AuditFiles } from './files.ts'
 import { isHeadSigned, readHead, writeHead, type Head } from './head.ts'
 import { writeLine, type Position } from './line.ts'
+import { giveToOwner } from './ownership.ts'
 import { findPlace, type Knowledge, type Place } from './place.ts'
 import type { Draft } from './record.ts'
 import { isNoSpace, Reserve } from './reserve.ts'
@@ -131,6 +132,7 @@ export class Appender {
     if (durable) await this.#reserve.keep()
     const write = (): Promise<void> => this.#write(log, place, { ...added, durable: durable || turn.obsolete.length > 0, withHead })
     await (durable ? write() : this.#insisting(write))
+    if (!log.known) await giveToOwner(this.#files.directory, filesOf(this.#files))
     log.known = added.head
     log.firstMs ??= this.#clock.now()
     source.written(added.positions.slice(own.length))
@@ -235,6 +237,8 @@ export class Appender {
     await syncDirectory(dirname(this.#files.directory))
   }
 }
+
+const filesOf = ({ log, head, reserve, signingKey, publicKey }: AuditFiles): readonly string[] => [log, head, reserve, signingKey, publicKey]
 
 /** A file is begun, and it is not the first of its chain. */
 const isTurning = ({ sizeBytes, last }: Place): boolean => sizeBytes === 0 && last.seq > 0

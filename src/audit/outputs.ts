@@ -7,6 +7,7 @@ import { finished } from 'node:stream/promises'
 import { createGzip, type Gzip } from 'node:zlib'
 import { ensurePrivateDir, syncDirectory } from '../core/atomic-file.ts'
 import type { Clock } from '../core/clock.ts'
+import { giveToOwner } from './ownership.ts'
 
 /** Directory of recorded output, beside the log; in it one directory for each day (UTC). */
 export const OUTPUTS = 'outputs'
@@ -98,6 +99,7 @@ class StreamRecording {
     await rename(path, target)
     await syncDirectory(join(this.#directory, OUTPUTS, day))
     this.#begun = undefined
+    await giveToOwner(this.#directory, [OUTPUTS, `${OUTPUTS}/${day}`, name].map((path) => join(this.#directory, path)))
     return name
   }
 

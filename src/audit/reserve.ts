@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { errorCode } from '../core/atomic-file.ts'
 
@@ -24,9 +24,10 @@ export class Reserve {
 
   /** Has the room, on disk. Rejects with the system's error where there is none; nothing is left then. A limit on the size of files (EFBIG) leaves none to keep. */
   async keep(): Promise<void> {
-    if (statSync(this.#path, { throwIfNoEntry: false })?.size === RESERVE_BYTES) return
+    if (lstatSync(this.#path, { throwIfNoEntry: false })?.size === RESERVE_BYTES) return
     try {
-      const file = await open(this.#path, 'w', 0o600)
+      await this.giveUp()
+      const file = await open(this.#path, 'wx', 0o600)
       try {
         // Noise: zeros take no room on some file systems.
         await file.writeFile(randomBytes(RESERVE_BYTES))

@@ -75,7 +75,7 @@ export class SigningKey implements Signer, Verifier {
 
   /** Writes `signing.pub`. */
   async publish(): Promise<void> {
-    await writeFileAtomic(this.#path, this.#publicKey.export({ type: 'spki', format: 'pem' }), { mode: 0o644 })
+    await writeFileAtomic(this.#path, this.#publicKey.export({ type: 'spki', format: 'pem' }), { mode: 0o644, followsLinks: false })
     this.#isPublished = true
   }
 
@@ -132,7 +132,7 @@ function fingerprintOf(publicKey: KeyObject): string {
 async function makeKey({ signingKey }: AuditFiles, isPublished: boolean): Promise<KeyObject> {
   if (isPublished) throw unusable(signingKey, 'it is gone, and the log is signed by it')
   const { privateKey } = generateKeyPairSync('ed25519')
-  await writeFileAtomic(signingKey, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  await writeFileAtomic(signingKey, privateKey.export({ type: 'pkcs8', format: 'pem' }), { followsLinks: false })
   return privateKey
 }
 

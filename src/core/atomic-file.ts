@@ -23,18 +23,18 @@ const CODES: Record<string, ErrorCode> = {
 /**
  * Replaces the file at `path` by `data` as one step: whoever reads it, and whoever comes after a crash, finds the old
  * file or the new one, whole. A symbolic link stays and its target is replaced. The directory must be there.
- * `mode` is the final mode, whatever the umask. Default: 0600. The owner of a file that is replaced is kept where the system permits.
+ * `mode` is the final mode, whatever the umask. Default: 0600. With `followsLinks: false` a link is replaced itself. The owner of a file that is replaced is kept where the system permits.
  * Throws `LOCAL_NOT_FOUND`, `PERMISSION_DENIED` or `NO_SPACE`, and `USAGE` for what is there and is no regular file;
  * the old file is then untouched.
  */
 export async function writeFileAtomic(
   path: string,
   data: string | Uint8Array,
-  { mode = 0o600 }: { readonly mode?: number } = {},
+  { mode = 0o600, followsLinks = true }: { readonly mode?: number; readonly followsLinks?: boolean } = {},
 ): Promise<void> {
   try {
-    const target = await followLinks(path)
-    const old = await regularFileOrNothing(target)
+    const target = followsLinks ? await followLinks(path) : path
+    const old = followsLinks ? await regularFileOrNothing(target) : undefined
     await replace(target, (file) => fill(file, { data, mode, old }))
   } catch (error) {
     throw localFileError(error, path)

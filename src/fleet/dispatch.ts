@@ -85,6 +85,13 @@ export class Dispatcher {
     return this.#runLike(vmId, description, request, (session, runId, recorder) => this.#runScript(session, runId, { request, shown: description.command ?? '', script: description.script, recorder }))
   }
 
+  /** Has the log say that a run on several hosts ended before all were tried. Rejects with `AUDIT_UNAVAILABLE`. */
+  async stopped(request: RunRequest | ScriptRequest, { opId, reason }: { readonly opId: string; readonly reason: string }): Promise<void> {
+    const { operation, fields, secrets } = describe(request)
+    const audit = await this.#runtime.audit()
+    await audit.note('stopped', { op_id: opId, user_id: this.#runtime.user, operation, ...fields, secrets, status: 'error', error_code: 'CANCELLED', reason })
+  }
+
   /** The result of a host whose turn never came; nothing is asked of anybody. Throws `USAGE` for a call that is wrong. */
   untried(vmId: string, request: RunRequest | ScriptRequest, error: RemexError): RunResult {
     const { sessions: { clock }, user } = this.#runtime

@@ -49,6 +49,7 @@ class GroupRun {
   /** Undefined for a single host. */
   readonly #opId: string | undefined
   readonly #outcomes = new Map<string, HostOutcome>()
+  #stopReason = 'who asked for it left'
 
   constructor(parts: GroupParts, call: GroupCall) {
     const { ids, options, continues } = call
@@ -70,11 +71,13 @@ class GroupRun {
         clock: this.#parts.clock,
         signal,
         onBatch,
+        onStopped: (why) => void (this.#stopReason = why),
         run: async (vmId) => this.#noted(await this.#run(vmId)),
         check: check === undefined ? undefined : (vmId) => this.#check(vmId, check),
         untried: (vmId, reason, what) => this.#noted(this.#untried(vmId, reason, what)),
       })
     } finally {
+      await this.#tellLog()
       await this.#writeNote()
       await turn[Symbol.asyncDispose]()
     }
@@ -130,6 +133,19 @@ class GroupRun {
     const ofRun = check ? (this.#outcomes.get(vmId)?.runId ?? null) : runId
     this.#outcomes.set(vmId, { state, runId: isDurable(this.#call.options) ? ofRun : null })
     return this.#opId === undefined ? result : new RunResult({ ...result, opId: this.#opId })
+  }
+
+  /** That hosts were left out is in no record of theirs. */
+  async #tellLog(): Promise<void> {
+    const { ids, requestOf, options: { onNotice } } = this.#call
+    const [first] = ids
+    const untried = ids.filter((vmId) => (this.#outcomes.get(vmId)?.state ?? 'not_tried') === 'not_tried').length
+    if (first === undefined || this.#opId === undefined || this.#outcomes.size === 0 || untried === 0) return
+    try {
+      await this.#parts.dispatcher.stopped(requestOf(first), { opId: this.#opId, reason: `${this.#stopReason}: ${untried} of ${ids.length} hosts were not tried` })
+    } catch (error) {
+      onNotice?.(`that not all hosts were tried is not in the audit log: ${asRemexError(error).message}`)
+    }
   }
 
   /** What the hosts did is not undone by a note that cannot be written: that is told, and no more. */

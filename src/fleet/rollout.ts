@@ -22,6 +22,8 @@ export interface Rolling {
   readonly clock: Clock
   readonly signal: AbortSignal | undefined
   readonly onBatch: ((batch: BatchStart) => void) | undefined
+  /** Told once, why no more hosts are tried. */
+  readonly onStopped: (why: string) => void
   readonly run: (vmId: string) => Promise<RunResult>
   /** Looks at a host whose run succeeded; undefined: nobody looks. */
   readonly check: ((vmId: string) => Promise<RunResult>) | undefined
@@ -89,12 +91,18 @@ class Rollout {
     if (state === 'succeeded' || this.#stopped || ++this.#failures <= mostFailures) return
     const failures = `${this.#failures} ${this.#failures === 1 ? 'failure' : 'failures'}`
     const why = canary ? `${failures} in the canary` : `${failures} ${this.#failures === 1 ? 'is' : 'are'} more than --max-failures ${mostFailures}`
-    this.#stopped = (vmId) => remexError('CANCELLED', `${vmId} was not tried: ${why}`, { vmId })
+    this.#stop(why, (vmId) => remexError('CANCELLED', `${vmId} was not tried: ${why}`, { vmId }))
+  }
+
+  #stop(why: string, errorOf: (vmId: string) => RemexError): void {
+    if (this.#stopped) return
+    this.#stopped = errorOf
+    this.#rolling.onStopped(why)
   }
 
   #noteCancel(): void {
     const { signal } = this.#rolling
-    if (signal?.aborted) this.#stopped ??= (vmId) => cancelled(vmId, 'tried', signal)
+    if (signal?.aborted) this.#stop('the run was cancelled', (vmId) => cancelled(vmId, 'tried', signal))
   }
 
   /** Ends early when everything is cancelled. */

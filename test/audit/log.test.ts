@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { appendFile, chmod, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, mkdir, readdir, readFile, rename, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -83,6 +83,33 @@ describe('an audit log', () => {
     const modes = await Promise.all([place.log, place.head, place.signingKey, place.directory].map(async (path) => (await stat(path)).mode & 0o777))
     expect(modes).toEqual([0o600, 0o600, 0o600, 0o700])
     expect((await readdir(place.directory)).toSorted()).toEqual(['audit.jsonl', 'audit.reserve', 'head.json', 'signing.key', 'signing.pub'])
+  })
+
+  it('stays its owner’s when root adds to it, also what root makes there', async (context) => {
+    if (process.getuid?.() !== 0) return context.skip('only root can')
+    await mkdir(place.directory, { recursive: true })
+    await chown(place.directory, 65_534, 65_534)
+    await place.fill(1)
+    const owners = await Promise.all((await readdir(place.directory)).map(async (name) => (await stat(join(place.directory, name))).uid))
+    expect(new Set(owners)).toEqual(new Set([65_534]))
+    return undefined
+  })
+
+  it('follows no link that lies in the place of one of its files', async () => {
+    await mkdir(place.directory, { recursive: true })
+    const elsewhere = join(place.directory, '..', 'elsewhere')
+    await writeFile(elsewhere, 'mine')
+    for (const name of ['audit.reserve', 'signing.pub']) await symlink(elsewhere, join(place.directory, name))
+    await rm(place.publicKey)
+    await place.fill(1)
+    expect(await readFile(elsewhere, 'utf8')).toBe('mine')
+    for (const path of [place.log, place.head]) {
+      await rm(path)
+      await symlink(elsewhere, path)
+      await expect(place.fill(1)).rejects.toMatchObject({ code: 'AUDIT_UNAVAILABLE' })
+      await rm(path)
+    }
+    expect(await readFile(elsewhere, 'utf8')).toBe('mine')
   })
 
   it('has no secret in it, in begin, finish or note', async () => {

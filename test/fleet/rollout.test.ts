@@ -79,7 +79,7 @@ describe('batches of hosts', () => {
   it('leave no trace in the audit log of hosts that were not tried', async () => {
     const before = (await fleet.records()).length
     await rolled(FAILS_ON('vm01'), { batch: 1 })
-    expect((await fleet.records()).slice(before).map(({ event, vm_id: id }) => [event, id])).toEqual([['begin', 'vm01'], ['finish', 'vm01']])
+    expect((await fleet.records()).slice(before).map(({ event, vm_id: id }) => [event, id])).toEqual([['begin', 'vm01'], ['finish', 'vm01'], ['stopped', undefined]])
   })
 })
 
@@ -157,6 +157,29 @@ describe('a check', () => {
   })
 })
 
+describe('the audit log', () => {
+  it('says of a run that was stopped why, and how many hosts were left out', async () => {
+    const { noted } = await rolled('exit 3', { maxFailures: 1, parallel: 1 })
+    expect((await fleet.records()).at(-1)).toMatchObject({
+      event: 'stopped', op_id: noted, user_id: 'tester', operation: 'run', command: 'exit 3', status: 'error', error_code: 'CANCELLED',
+      reason: '2 failures are more than --max-failures 1: 4 of 6 hosts were not tried',
+    })
+  })
+
+  it('says so too of one that was cancelled, and of one whose results nobody wanted', async () => {
+    const cancel = new AbortController()
+    await rolled(':', { batch: 2, signal: cancel.signal, onBatch: ({ number }) => void (number === 2 && cancel.abort()) })
+    expect((await fleet.records()).at(-1)).toMatchObject({ event: 'stopped', reason: 'the run was cancelled: 4 of 6 hosts were not tried' })
+    for await (const { vmId } of fleet.remex.hosts('all').run(':', { batch: 1 })) if (vmId === 'vm02') break
+    expect((await fleet.records()).at(-1)).toMatchObject({ event: 'stopped', reason: expect.stringMatching(/^who asked for it left: \d of 6 hosts were not tried$/) as string })
+  })
+
+  it('has nothing to say of one that came to all hosts', async () => {
+    await rolled('exit 3', { parallel: 6 })
+    expect((await fleet.records()).at(-1)).toMatchObject({ event: 'finish' })
+  })
+})
+
 describe('a cancel in the second of three batches', () => {
   it('ends what runs, starts nothing else, and every host is counted once', async () => {
     const cancel = new AbortController()
@@ -224,7 +247,7 @@ describe('a pause', () => {
   const succeeds = (vmId: string): Promise<RunResult> => Promise.resolve(new RunResult({ ...about(vmId), ended: 'exited', exitCode: 0, error: null }))
   const rolling = (clock: FakeClock, more: { signal?: AbortSignal; check?: typeof succeeds } = {}): AsyncGenerator<RunResult, void> =>
     rollOut({
-      batches: planBatches(['vm01', 'vm02'], { batch: 1 }), parallel: 1, pauseMs: 60_000, clock, signal: more.signal, onBatch: undefined, run: succeeds, check: more.check,
+      batches: planBatches(['vm01', 'vm02'], { batch: 1 }), parallel: 1, pauseMs: 60_000, clock, signal: more.signal, onBatch: undefined, onStopped: () => undefined, run: succeeds, check: more.check,
       untried: (vmId, error) => new RunResult({ ...about(vmId), error, untried: true }),
     })
 
@@ -272,7 +295,7 @@ describe('two thousand batches of one host', () => {
     const result = (vmId: string): RunResult => new RunResult({ ...facts, vmId, ended: 'exited', exitCode: 0, error: null })
     const order: string[] = []
     const run = (vmId: string): Promise<RunResult> => (order.push(vmId), Promise.resolve(result(vmId)))
-    const rolling = rollOut({ batches: planBatches(ids, { batch: 1 }), parallel: 32, pauseMs: 0, clock: new FakeClock(), signal: undefined, onBatch: undefined, run, check: run, untried: result })
+    const rolling = rollOut({ batches: planBatches(ids, { batch: 1 }), parallel: 32, pauseMs: 0, clock: new FakeClock(), signal: undefined, onBatch: undefined, onStopped: () => undefined, run, check: run, untried: result })
     let count = 0
     for await (const one of rolling) if (one.state === 'succeeded') count++
     expect(count).toBe(2000)
