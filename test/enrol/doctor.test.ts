@@ -79,7 +79,7 @@ describe.skipIf('skipped' in sshd)('a host in order, behind OpenSSH', () => {
     await examine(fleet.remex)
     expect((await fleet.records()).map(({ event, operation, status }) => [event, operation, status])).toEqual([['begin', 'host_inspect', undefined], ['finish', 'host_inspect', 'success']])
     await fleet.remex.close()
-    expect((await names(fleet.folder)).filter((name) => !before.includes(name))).toEqual(['audit', 'audit/audit.jsonl', 'audit/head.json'])
+    expect((await names(fleet.folder)).filter((name) => !before.includes(name))).toEqual(['audit', 'audit/audit.jsonl', 'audit/audit.reserve', 'audit/head.json', 'audit/signing.key', 'audit/signing.pub'])
   })
 
   it('is not warned of when it asks sudo for a password, but fails where the configuration has sudo', async () => {
@@ -265,6 +265,13 @@ describe('this machine', () => {
     ['something in the place of the audit log’s lock', 'audit', 'failed', /not a lock that Remex made/, /ls -l /, async ({ folder }) => {
       await mkdir(join(folder, 'audit'), { mode: 0o700 })
       await writeFile(join(folder, 'audit', 'audit.lock'), '')
+    }],
+    ['a key of the audit log that is gone', 'audit', 'failed', /signing\.key is gone/, /^Put it back/, ({ remex, folder }) => remex.anchor().then(() => rm(join(folder, 'audit', 'signing.key')))],
+    ['a key of the audit log that others can read', 'audit', 'failed', /others than its owner may read/, /^chmod 600 /, ({ remex, folder }) => remex.anchor().then(() => chmod(join(folder, 'audit', 'signing.key'), 0o644))],
+    ['an audit log that was mended', 'audit_chain', 'warning', /record 2 says/, /^remex audit show 2$/, async ({ remex, open, folder }) => {
+      await remex.anchor()
+      await writeFile(join(folder, 'audit', 'head.json'), '')
+      await (await open()).anchor()
     }],
   ])('is told of %s', async (_, check, status, message, hint, change) => {
     expect((await after(change)).filter((each) => each.vmId === undefined && each.check === check)).toEqual([

@@ -1,7 +1,8 @@
 import { constants, type Stats } from 'node:fs'
 import { access, lstat, readlink, stat, statfs } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { auditFiles } from '../../audit/files.ts'
+import { Segments } from '../../audit/segments.ts'
 import { verifyAudit } from '../../audit/verify.ts'
 import { errorCode, octal, systemReason } from '../../core/atomic-file.ts'
 import { asRemexError, ERRORS } from '../../core/errors.ts'
@@ -52,12 +53,21 @@ async function refusalOf(directory: string, { path, stats }: Existing): Promise<
   if (!stats.isDirectory()) return failed('audit', `${directory} cannot be a directory: ${path} is a file`, 'Move the file away, or name another directory with audit_log_path.')
   const everyoneCanReplace = path === directory && (stats.mode & 0o002) !== 0 && (stats.mode & 0o1000) === 0
   if (everyoneCanReplace) return failed('audit', `${path} can be written by everyone (mode ${octal(stats.mode)}), so nothing in it can be trusted`, `chmod 700 ${quoteWord(path)}`)
-  const { log, head } = auditFiles(directory)
-  for (const each of [path, ...(path === directory ? [log, head] : [])]) {
+  const { log, head, signingKey } = auditFiles(directory)
+  for (const each of [path, ...(path === directory ? [log, head, signingKey] : [])]) {
     const reason = await accessReason(each, each === path ? constants.W_OK | constants.X_OK : constants.R_OK | constants.W_OK)
     if (reason !== undefined) return failed('audit', `${each} cannot be written: ${reason}`, hint)
   }
-  return undefined
+  return path === directory ? keyRefusal(directory) : undefined
+}
+
+/** Without its key nothing is recorded, and nothing runs. */
+async function keyRefusal(directory: string): Promise<Judgement | undefined> {
+  const { signingKey, publicKey } = auditFiles(directory)
+  const [key, half] = await Promise.all([signingKey, publicKey].map((each) => stat(each).catch(() => undefined)))
+  if (!key) return half && failed('audit', `${signingKey} is gone, and the log is signed by it`, 'Put it back from a copy, or move the directory away to begin a new log.')
+  if ((key.mode & 0o077) === 0) return undefined
+  return failed('audit', `others than its owner may read ${signingKey} (mode ${octal(key.mode)})`, `chmod 600 ${quoteWord(signingKey)}`)
 }
 
 /** Why not; undefined where it is allowed, or nothing is there. */
@@ -97,15 +107,23 @@ function spaceCheck(directory: string, { path, space }: { readonly path: string;
   return status === 'warning' ? warning('audit', message, hint) : failed('audit', message, hint)
 }
 
+/** Of all files of the log together. */
+async function logBytes(directory: string): Promise<number> {
+  await using segments = await Segments.of(directory)
+  const sizes = await Promise.all(segments.list.map(({ path }) => stat(path).then(({ size }) => size, () => 0)))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
 async function chainCheck(directory: string): Promise<Judgement> {
-  const { log } = auditFiles(directory)
   try {
-    const { size } = await stat(log).catch(() => ({ size: 0 }))
-    if (size > MOST_VERIFIED_BYTES) return skipped('audit_chain', `${log} has ${Math.floor(size / 1_000_000)} MB`, 'remex audit verify')
+    const sizeBytes = await logBytes(directory)
+    if (sizeBytes > MOST_VERIFIED_BYTES) return skipped('audit_chain', `${directory} has ${Math.floor(sizeBytes / 1_000_000)} MB of records`, 'remex audit verify')
     const verdict = await verifyAudit(directory)
-    if (!verdict.ok) return failed('audit_chain', `${log}: ${verdict.message}`, 'Keep the directory as it is and find out who wrote there: remex audit verify')
-    const { count, headChecked } = verdict
+    if (!verdict.ok) return failed('audit_chain', `${join(directory, verdict.file)}: ${verdict.message}`, 'Keep the directory as it is and find out who wrote there: remex audit verify')
+    const { count, headChecked, repaired } = verdict
     if (count > 0 && !headChecked) return warning('audit_chain', `${count} records; head.json is not there, so records may be missing at the end`, 'remex audit verify')
+    const [first] = repaired
+    if (first !== undefined) return warning('audit_chain', `${count} records; record ${first} says that something was found wrong and mended`, `remex audit show ${first}`)
     return ok('audit_chain', count === 0 ? 'there are no records yet' : `${count} records, all as they were written`)
   } catch (error) {
     return failedBy('audit_chain', asRemexError(error))
