@@ -179,7 +179,7 @@ describe('audit', () => {
     const records = (await shop.auditText()).split('\n').length - 1
     const right = await shop.call(['audit', 'verify'])
     expect(right.status).toBe(0)
-    expect(right.stdout).toMatch(new RegExp(`^audit log: ok, ${records} records, head ${records} [0-9a-f]{64}\n$`))
+    expect(right.stdout).toMatch(new RegExp(`^audit log: ok, ${records} records, head ${records} [0-9a-f]{64}\n {2}signed by SHA256:\\S+\n$`))
 
     const path = shop.path('audit', 'audit.jsonl')
     const text = await readFile(path, 'utf8')
