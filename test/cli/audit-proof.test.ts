@@ -45,9 +45,16 @@ describe('the key of the log', () => {
   it('is printed, and verifies the log elsewhere without anything else of it', async () => {
     const { stdout: pem } = await shop.call(['audit', 'public-key'])
     await writeFile(shop.path('remex.pub'), pem)
-    await Promise.all(['signing.key', 'signing.pub'].map((name) => rm(shop.path('audit', name))))
-    const { status, rows } = await shop.call(['audit', 'verify', '--public-key', 'remex.pub', '--json'])
+    await Promise.all(['signing.key', 'signing.pub', 'audit.reserve'].map((name) => rm(shop.path('audit', name))))
+    await rm(shop.path('config.yml'))
+    const { status, rows } = await shop.call(['audit', 'verify', 'audit', '--public-key', 'remex.pub', '--json'])
     expect({ status, rows }).toMatchObject({ status: 0, rows: [{ ok: true, count: 2, key: expect.stringMatching(/^SHA256:/), signed_seq: 2 }] })
+  })
+
+  it('does not verify a log that is not there', async () => {
+    const { status, stderr } = await shop.call(['audit', 'verify', 'elsewhere'])
+    expect(status).toBe(125)
+    expect(stderr).toContain('elsewhere')
   })
 
   it('is made by the first record: before it there is none to print', async () => {

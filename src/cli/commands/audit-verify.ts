@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { access, open } from 'node:fs/promises'
 import type { AuditSoundness, AuditVerdict } from '../../audit/verdict.ts'
 import { localFileError } from '../../core/atomic-file.ts'
 import { readBounded } from '../../core/bounded-read.ts'
@@ -13,16 +13,23 @@ export interface VerifyFlags {
   readonly anchor?: string
 }
 
-/** `remex audit verify`. */
-export async function verifyLog(door: Door, { publicKey, anchor }: VerifyFlags): Promise<number> {
-  return withRemex(door, async ({ config }) => {
-    const [{ verifyAudit }, { parseAnchors }] = await Promise.all([import('../../audit/verify.ts'), import('../../audit/anchor.ts')])
-    const anchors = anchor === undefined ? undefined : parseAnchors(await textOf(anchor), anchor === '-' ? 'standard input' : printable(anchor))
-    const verdict = await verifyAudit(config.settings.auditPath, { publicKey, anchors })
-    if (door.globals.json) await printJson(door, verdictRow(verdict))
-    else await door.stdout.line(verdictLines(verdict).join('\n'))
-    return verdict.ok ? 0 : 1
+/** `remex audit verify`. With a directory it needs no configuration: an auditor has none. */
+export async function verifyLog(door: Door, directory: string | undefined, flags: VerifyFlags): Promise<number> {
+  if (directory === undefined) return withRemex(door, ({ config }) => verified(door, config.settings.auditPath, flags))
+  // A log that is not there is an empty one where Remex writes it, and a mistake where it is named.
+  await access(directory).catch((error: unknown) => {
+    throw localFileError(error, directory)
   })
+  return door.stop.during(() => verified(door, directory, flags))
+}
+
+async function verified(door: Door, directory: string, { publicKey, anchor }: VerifyFlags): Promise<number> {
+  const [{ verifyAudit }, { parseAnchors }] = await Promise.all([import('../../audit/verify.ts'), import('../../audit/anchor.ts')])
+  const anchors = anchor === undefined ? undefined : parseAnchors(await textOf(anchor), anchor === '-' ? 'standard input' : printable(anchor))
+  const verdict = await verifyAudit(directory, { publicKey, anchors })
+  if (door.globals.json) await printJson(door, verdictRow(verdict))
+  else await door.stdout.line(verdictLines(verdict).join('\n'))
+  return verdict.ok ? 0 : 1
 }
 
 /** An anchor a minute for a year is some 60 MB. */

@@ -22,10 +22,11 @@ export function defineAudit(command: Command, start: Start): void {
   show.action((seq: number) => start(show, (door) => showRecord(door, seq)))
 
   const verify = subcommand(command, 'verify', 'Says whether the log is whole: exit status 0, or 1 naming the first record that is wrong.')
+    .argument('[directory]', 'a log elsewhere, which needs no configuration. Default: audit_log_path')
     .option('--public-key <file>', 'the key that must have signed it. Default: signing.pub beside the log')
     .option('--anchor <file>', 'ends that were handed out by `audit anchor`, a line each; - for standard input')
-    .addHelpText('after', '\nExamples:\n  remex audit verify\n  remex audit verify --public-key remex-audit.pub --anchor anchors.jsonl\n')
-  verify.action((flags: VerifyFlags) => start(verify, (door) => verifyLog(door, flags)))
+    .addHelpText('after', '\nExamples:\n  remex audit verify\n  remex audit verify copy-of-the-log --public-key remex-audit.pub --anchor anchors.jsonl\n')
+  verify.action((directory: string | undefined, flags: VerifyFlags) => start(verify, (door) => verifyLog(door, directory, flags)))
 
   const anchor = subcommand(command, 'anchor', 'Prints the end of the log, one line of JSON, for a place that whoever can write the log cannot reach.')
     .addHelpText('after', '\nExample:\n  remex audit anchor >> /mnt/elsewhere/anchors.jsonl\n')
