@@ -164,7 +164,7 @@ describe.skipIf(obstacle)(`keys rotate${skipping}`, () => {
 describe.skipIf(obstacle)(`keys rotate that is cut${skipping}`, () => {
   beforeAll(buildCommandLine, 60_000)
 
-  /** Runs `remex keys rotate` and kills it at the given step of its own: a change of a file, or bytes sent. */
+  /** Runs `remex keys rotate` and kills it at the given step of its own: a change of a name, or bytes sent. */
   async function cutAt(step: number): Promise<{ readonly killed: boolean; readonly steps: number }> {
     const config = join(place.folder, 'config.json')
     await writeFile(config, JSON.stringify(place.config))
