@@ -7,7 +7,7 @@ import { scanBackward, scanForward, type Page } from './scan.ts'
 import { Segments, type Segment } from './segments.ts'
 
 /** A record, and those of the same operation. */
-export interface FoundRecord {
+export interface RecordInContext {
   readonly record: AuditRecord
   /** By number, without the record itself. */
   readonly related: readonly AuditRecord[]
@@ -17,7 +17,7 @@ export interface FoundRecord {
  * The record with this number in the log in `directory`; only the file that has it is read, and from there on what it takes
  * to find the other end of the operation. Throws `USAGE` that says which numbers there are, and `AUDIT_UNAVAILABLE`.
  */
-export async function findRecord(directory: string, seq: number): Promise<FoundRecord> {
+export async function findRecord(directory: string, seq: number): Promise<RecordInContext> {
   await using segments = await Segments.of(directory)
   const at = await segmentWith(segments, seq)
   const segment = segments.list[at]
