@@ -34,7 +34,7 @@ export interface Row {
   readonly id: string
   readonly title: string
   /** Of the samples. `ms` is what the harness measures; for the others the contenders return the number. */
-  readonly unit: 'ms' | 's' | 'runs/s' | 'MB/s' | 'MB'
+  readonly unit: 'ms' | 's' | 'runs/s' | 'records/s' | 'MB/s' | 'MB'
   /** The first is the yardstick: the others are given as ratios to it. */
   readonly contenders: readonly [Contender, ...Contender[]]
   readonly goal?: Goal | readonly Goal[]

@@ -14,18 +14,27 @@ const NEWLINE = 0x0a
 
 /**
  * The lines of `file` from the offset `start` to its end, those of a chunk at a time. Bytes behind the last newline are
- * no line and are left out. Holds at most a line and a chunk.
+ * no line and are left out. Holds at most a line and two chunks: the next one is read while the lines of one are looked at.
  */
 export async function* readLines(file: FileHandle, start = 0): AsyncGenerator<readonly Line[]> {
   const splitter = new Splitter(start)
+  let ahead = readChunk(file, start)
   for (let offset = start; ; ) {
-    // A chunk of its own each time: the lines are views into it.
-    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
-    const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, offset)
-    if (bytesRead === 0) return
-    offset += bytesRead
-    yield splitter.split(chunk.subarray(0, bytesRead))
+    const chunk = await ahead
+    if (chunk.length === 0) return
+    offset += chunk.length
+    ahead = readChunk(file, offset)
+    // Whoever looks no further closes the file and does not ask how this went.
+    ahead.catch(() => undefined)
+    yield splitter.split(chunk)
   }
+}
+
+/** A chunk of its own each time: the lines are views into it. */
+async function readChunk(file: FileHandle, offset: number): Promise<Buffer> {
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, offset)
+  return chunk.subarray(0, bytesRead)
 }
 
 /** Cuts chunks at their newlines and keeps what is begun. */

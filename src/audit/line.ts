@@ -30,7 +30,6 @@ export type LineContent =
 /** Control, format and separator characters and lone halves of pairs: what a terminal obeys or what cannot be seen. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}\u202f]/gu
 const PREFIX = /^\{"seq":([1-9]\d{0,15}),"(?:time":"[^"\\]{1,40}","event":"([^"\\]{1,256})")?/
-const SUFFIX = /^,"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"\}$/
 /** Bytes of `,"hash":"<64 hex digits>"}`. */
 const HASH_FIELD_BYTES = 75
 /** Bytes of `,"prev":"<64>","hash":"<64>"}`. */
@@ -73,9 +72,26 @@ export function sha256(data: string | Buffer): string {
 export function readLine(line: Buffer): LineContent {
   const [, digits, event] = PREFIX.exec(line.toString('latin1', 0, 96)) ?? []
   const seq = Number(digits)
-  const [, prev, hash] = SUFFIX.exec(line.toString('latin1', Math.max(0, line.length - SUFFIX_BYTES))) ?? []
+  const { prev, hash } = suffixOf(line) ?? {}
   if (seq && prev && hash && hash === hashOf(line)) return { kind: 'record', position: { seq, hash }, prev, event }
   return unproven(line)
+}
+
+/** What stands in `prev` and `hash`, the two last fields. Cut out: a regular expression took a tenth of the time of verifying a log. */
+function suffixOf(line: Buffer): { readonly prev: string; readonly hash: string } | undefined {
+  const suffix = line.toString('latin1', Math.max(0, line.length - SUFFIX_BYTES))
+  const isSuffix = suffix.length === SUFFIX_BYTES && suffix.startsWith(',"prev":"') && suffix.startsWith('","hash":"', 73) && suffix.endsWith('"}')
+  const prev = suffix.slice(9, 73)
+  return isSuffix && isHash(prev) ? { prev, hash: suffix.slice(83, 147) } : undefined
+}
+
+/** Whether all of it are digits of a hash. */
+function isHash(text: string): boolean {
+  for (let at = 0; at < 64; at++) {
+    const code = text.charCodeAt(at)
+    if (!((code >= 0x30 && code <= 0x39) || (code >= 0x61 && code <= 0x66))) return false
+  }
+  return true
 }
 
 /** Of a line in place: the comma before its hash is a closing brace for a moment, which spares a copy. */

@@ -12,12 +12,17 @@ interface Wrong {
 
 /** Checks the signatures of one log by one key. */
 export class SignatureCheck {
-  readonly #verifier: Verifier | undefined
+  readonly #find: () => Verifier | undefined
+  #verifier: Verifier | undefined
   #signedSeq = 0
 
-  /** Without a verifier nothing may be signed. */
-  constructor(verifier: Verifier | undefined) {
+  /**
+   * Without a verifier nothing may be signed. `find` is asked again when a signature turns up: the log may have been begun, and its
+   * public key published, in the meantime.
+   */
+  constructor(verifier: Verifier | undefined, find: () => Verifier | undefined) {
     this.#verifier = verifier
+    this.#find = find
   }
 
   /** Whose signatures were checked, and the last record that one covers; undefined without a verifier. */
@@ -40,7 +45,8 @@ export class SignatureCheck {
 
   /** Whether head.json is signed; asked before the log is read. Throws as {@link record}. */
   head(head: WrittenHead): Wrong | undefined {
-    if (!head.signed && !this.#verifier) return undefined
+    // A head of no record proves nothing: whoever begins a log writes it, and then publishes the key.
+    if (!this.#verifier && (!head.signed || head.seq === 0)) return undefined
     const verifier = this.#known()
     if (isHeadSigned(head, verifier)) return undefined
     if (!head.signed) return { problem: 'altered', message: `head.json is not signed: it was written without the key ${verifier.key}` }
@@ -59,6 +65,7 @@ export class SignatureCheck {
   }
 
   #known(): Verifier {
+    this.#verifier ??= this.#find()
     if (this.#verifier) return this.#verifier
     throw noKey()
   }

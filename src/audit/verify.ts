@@ -70,7 +70,7 @@ class Verification {
   constructor(directory: string, parts: VerificationParts) {
     this.#directory = directory
     this.#parts = parts
-    this.#signatures = new SignatureCheck(parts.verifier)
+    this.#signatures = new SignatureCheck(parts.verifier, () => verifierOf(auditFiles(directory).publicKey))
     this.#anchors = new AnchorCheck(parts.options.anchors ?? [])
     this.#outputs = new OutputCheck(directory)
   }

@@ -1,8 +1,12 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
-import { chmod, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseAnchors } from '../../src/audit/anchor.ts'
+import { auditFiles } from '../../src/audit/files.ts'
+import { readHead, writeHead } from '../../src/audit/head.ts'
+import { SignatureCheck } from '../../src/audit/signature-check.ts'
+import { SigningKey, verifierOf } from '../../src/audit/signing.ts'
 import { verifyAudit } from '../../src/audit/verify.ts'
 import { logDirectory, type LogDirectory } from './log-directory.ts'
 
@@ -31,7 +35,7 @@ const toMallory = (record: Record<string, unknown>): void => {
   if (record.seq === 3) record.user_id = 'mallory'
 }
 
-async function writeHead(head: object): Promise<void> {
+async function forgeHead(head: object): Promise<void> {
   await writeFile(place.head, JSON.stringify({ ...head, size_bytes: (await readFile(place.log)).length }))
 }
 
@@ -42,13 +46,13 @@ describe('a log that was computed anew without its key', () => {
   })
 
   it('is found when a head without a signature was written', async () => {
-    await writeHead(await recomputed(toMallory))
+    await forgeHead(await recomputed(toMallory))
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: false, problem: 'altered', file: 'head.json', message: expect.stringContaining('not signed') })
   })
 
   it('is found when the old signature stands at the new head', async () => {
     const { key, signature }: { key: string; signature: string } = JSON.parse(await readFile(place.head, 'utf8'))
-    await writeHead({ ...(await recomputed(toMallory)), key, signature })
+    await forgeHead({ ...(await recomputed(toMallory)), key, signature })
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: false, problem: 'altered', file: 'head.json' })
   })
 
@@ -66,7 +70,7 @@ describe('a log that was computed anew without its key', () => {
   })
 
   it('is found when head and public key were removed', async () => {
-    await writeHead(await recomputed(toMallory))
+    await forgeHead(await recomputed(toMallory))
     const publicKey = join(place.directory, '..', 'elsewhere.pub')
     await writeFile(publicKey, await readFile(place.publicKey))
     await Promise.all([rm(place.head), rm(place.publicKey), rm(place.signingKey)])
@@ -80,7 +84,7 @@ describe('a log that was computed anew without its key', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ed25519')
     const key = `SHA256:${createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64').replace(/=+$/, '')}`
     const signature = sign(null, Buffer.from(`remex audit head\n${head.seq}\n${head.hash}\n`), privateKey).toString('base64')
-    await writeHead({ ...head, key, signature })
+    await forgeHead({ ...head, key, signature })
     await writeFile(place.publicKey, publicKey.export({ type: 'spki', format: 'pem' }))
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: true })
     expect(await verifyAudit(place.directory, { publicKey: kept })).toMatchObject({ ok: false, problem: 'other_key', message: expect.stringContaining(key) })
@@ -107,6 +111,24 @@ describe('a log that was signed', () => {
     expect(await verifyAudit(place.directory, { publicKey: place.publicKey })).toMatchObject({ ok: true, headChecked: false, signed: { seq: 999 } })
   })
 
+  it('is empty, and right, when its first writer was killed before it published the key', async () => {
+    const begun = await logDirectory()
+    await mkdir(begun.directory, { recursive: true })
+    await writeFile(begun.log, '')
+    writeHead(begun.head, { seq: 0, hash: '0'.repeat(64), sizeBytes: 0 }, await SigningKey.of(auditFiles(begun.directory)))
+    expect(await verifyAudit(begun.directory)).toMatchObject({ ok: true, count: 0 })
+    await begun.fill(1)
+    expect(await verifyAudit(begun.directory)).toMatchObject({ ok: true, count: 2, repaired: [], signed: { seq: 2 } })
+    await begun.remove()
+  })
+
+  it('is verified by the key that is published while it is read', () => {
+    const head = readHead(place.head)
+    const check = new SignatureCheck(undefined, () => verifierOf(place.publicKey))
+    expect(head && check.head(head)).toBeUndefined()
+    expect(check.signed).toEqual({ key: head?.signed?.key, seq: 0 })
+  })
+
   it('is not believed where no key is there to tell', async () => {
     await rm(place.publicKey)
     await expect(verifyAudit(place.directory)).rejects.toMatchObject({ code: 'AUDIT_UNAVAILABLE', hint: expect.stringContaining('--public-key') })
@@ -117,13 +139,13 @@ describe('a log that was signed', () => {
     const records = await place.records()
     const { key, signature, prev } = records[999] ?? {}
     await place.write((await place.lines()).slice(0, 999))
-    await writeHead({ seq: 999, hash: prev, key, signature })
+    await forgeHead({ seq: 999, hash: prev, key, signature })
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: false, problem: 'altered', file: 'head.json' })
   })
 
   it('says of a head that was forged, in its next record, that it was', async () => {
     await place.write((await place.lines()).slice(0, 4))
-    await writeHead({ seq: 4, hash: (await place.records()).at(-1)?.hash })
+    await forgeHead({ seq: 4, hash: (await place.records()).at(-1)?.hash })
     await place.fill(1)
     expect((await place.records())[4]).toMatchObject({ event: 'repaired', reason: expect.stringContaining('signature is wrong') })
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, repaired: [5] })
