@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { AuditVerdict } from '../src/audit/verdict.ts'
+import type { AuditVerdict } from '../src/audit/verify/verdict.ts'
 import { anewKinds } from './audit/tamper-anew.ts'
 import { singleKinds, type Kind } from './audit/tamper-kinds.ts'
 import { makeTamperScene, type Tampering, type TamperScene } from './audit/tamper-scene.ts'

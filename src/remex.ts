@@ -1,6 +1,6 @@
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import type { Anchor } from './audit/anchor.ts'
+import type { Anchor } from './audit/verify/anchor.ts'
 import { openAudit, type AuditLog, type AuditOptions } from './audit/log.ts'
 import { loadConfig } from './config/load.ts'
 import { stateDir } from './config/paths.ts'

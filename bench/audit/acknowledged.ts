@@ -1,4 +1,4 @@
-import type { Anchor } from '../../src/audit/anchor.ts'
+import type { Anchor } from '../../src/audit/verify/anchor.ts'
 
 /** What writers said was acknowledged to them. */
 export class Acknowledged {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { verifyAudit } from '../../src/audit/verify.ts'
+import { verifyAudit } from '../../src/audit/verify/verify.ts'
 import { clearedAway } from '../engines/entry.ts'
 import { judgedUnlessQuick, roundsOf } from '../fleet/entry.ts'
 import type { Contender } from '../harness.ts'

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { verifyAudit } from '../../src/audit/verify.ts'
+import { verifyAudit } from '../../src/audit/verify/verify.ts'
 import { absent, clearedAway } from '../engines/entry.ts'
 import { judgedUnlessQuick, roundsOf } from '../fleet/entry.ts'
 import { makeFleet, type Squad } from '../fleet/fleet.ts'

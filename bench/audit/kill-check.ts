@@ -2,8 +2,8 @@ import { readLines } from '../../src/audit/line-reader.ts'
 import { parseRecord } from '../../src/audit/line.ts'
 import type { AuditRecord } from '../../src/audit/record.ts'
 import { Segments } from '../../src/audit/segments.ts'
-import type { AuditSoundness } from '../../src/audit/verdict.ts'
-import { verifyAudit } from '../../src/audit/verify.ts'
+import type { AuditSoundness } from '../../src/audit/verify/verdict.ts'
+import { verifyAudit } from '../../src/audit/verify/verify.ts'
 import type { Acknowledged } from './acknowledged.ts'
 
 /** What a look at a log found. */

@@ -1,4 +1,4 @@
-import { verifyAudit } from '../../src/audit/verify.ts'
+import { verifyAudit } from '../../src/audit/verify/verify.ts'
 import { judgedUnlessQuick, lasting, roundsOf } from '../fleet/entry.ts'
 import { wholeProcess, type ProcessFacts } from '../lib/whole-process.ts'
 import type { AuditRow } from './entry.ts'

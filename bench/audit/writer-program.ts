@@ -1,7 +1,7 @@
 // Records operations without end, so many of them in flight, and takes an anchor now and then. Says what was acknowledged, in
 // the moment in which it was: `B <seq> <op_id>`, `F <op_id>`, `A <anchor>`. Ends with its standard input.
 import { openAudit } from '../../src/audit/log.ts'
-import type { KeepingLimits } from '../../src/audit/rotation.ts'
+import type { KeepingLimits } from '../../src/audit/append/rotation.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { begun, ENDED } from './operation.ts'
 

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { openLog } from './files.ts'
 import { readLines } from './line-reader.ts'
 import { lineHeader, parseRecord } from './line.ts'
-import { lastRecord } from './place.ts'
+import { lastRecord } from './last-record.ts'
 import type { AuditRecord } from './record.ts'
 import type { Segment } from './segments.ts'
 

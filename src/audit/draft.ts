@@ -1,7 +1,7 @@
 import type { KillVerdict } from '../core/outcome.ts'
 import type { Secret } from '../core/secret.ts'
 import { sha256 } from './line.ts'
-import { Mask } from './masking.ts'
+import { Mask } from './masking/mask.ts'
 import type { AuditRecord, Draft } from './record.ts'
 
 /** Fields of a record, and what must not be seen in them. */

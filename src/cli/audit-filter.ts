@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { ListFilter } from '../audit/list.ts'
+import type { ListFilter } from '../audit/read/list.ts'
 import { remexError } from '../core/errors.ts'
 import type { Door } from './door.ts'
 import { moment, runIdText, shown, wholeNumber } from './values.ts'

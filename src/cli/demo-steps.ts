@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { verifyAudit } from '../audit/verify.ts'
+import { verifyAudit } from '../audit/verify/verify.ts'
 import { asRemexError } from '../core/errors.ts'
 import type { RunResult } from '../core/outcome.ts'
 import { printable } from '../core/printable.ts'

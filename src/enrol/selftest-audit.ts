@@ -1,6 +1,6 @@
-import { listAudit } from '../audit/list.ts'
+import { listAudit } from '../audit/read/list.ts'
 import type { AuditRecord } from '../audit/record.ts'
-import { verifyAudit } from '../audit/verify.ts'
+import { verifyAudit } from '../audit/verify/verify.ts'
 import type { SelftestHost } from './selftest-checks.ts'
 import { bad, good, type Finding } from './selftest-finding.ts'
 

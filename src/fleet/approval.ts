@@ -1,5 +1,5 @@
 import type { BeginFields } from '../audit/log.ts'
-import { Mask } from '../audit/masking.ts'
+import { Mask } from '../audit/masking/mask.ts'
 import type { Config, HostConfig } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { remexError, type RemexError } from '../core/errors.ts'

@@ -1,5 +1,5 @@
 import type { FinishFields } from '../audit/log.ts'
-import { Mask } from '../audit/masking.ts'
+import { Mask } from '../audit/masking/mask.ts'
 import { OutputRecording } from '../audit/outputs.ts'
 import type { Settings } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'

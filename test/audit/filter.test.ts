@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Sieve, type AuditFilter } from '../../src/audit/filter.ts'
+import { Sieve, type AuditFilter } from '../../src/audit/read/filter.ts'
 import { START, writeLine } from '../../src/audit/line.ts'
 import type { AuditRecord } from '../../src/audit/record.ts'
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { readLines } from '../../src/audit/line-reader.ts'
-import { readLinesBackward } from '../../src/audit/lines-backward.ts'
+import { readLinesBackward } from '../../src/audit/read/lines-backward.ts'
 
 let folder: string
 

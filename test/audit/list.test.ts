@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { listAudit, type ListFilter } from '../../src/audit/list.ts'
+import { listAudit, type ListFilter } from '../../src/audit/read/list.ts'
 import { KEEP_LIMITS, openAudit } from '../../src/audit/log.ts'
 import type { AuditRecord } from '../../src/audit/record.ts'
 import { FakeClock } from '../../testkit/fake-clock.ts'

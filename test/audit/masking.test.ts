@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Mask } from '../../src/audit/masking.ts'
+import { Mask } from '../../src/audit/masking/mask.ts'
 import { quoteWord } from '../../src/core/quote.ts'
 import { Secret } from '../../src/core/secret.ts'
 

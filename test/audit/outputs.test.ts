@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { sha256 } from '../../src/audit/line.ts'
 import { KEEP_LIMITS, openAudit } from '../../src/audit/log.ts'
 import { OutputRecording, type OutputMask, type RecordedOutput } from '../../src/audit/outputs.ts'
-import { verifyAudit } from '../../src/audit/verify.ts'
+import { verifyAudit } from '../../src/audit/verify/verify.ts'
 import { FakeClock } from '../../testkit/fake-clock.ts'
 import { BEGIN, FINISH, logDirectory, type LogDirectory } from './log-directory.ts'
 

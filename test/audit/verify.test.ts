@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { appendFile, mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { AuditProblem, AuditVerdict } from '../../src/audit/verdict.ts'
-import { verifyAudit } from '../../src/audit/verify.ts'
+import type { AuditProblem, AuditVerdict } from '../../src/audit/verify/verdict.ts'
+import { verifyAudit } from '../../src/audit/verify/verify.ts'
 import { logDirectory, type LogDirectory } from './log-directory.ts'
 
 const RECORDS = 60

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import type { AuditRecord } from '../record.ts'
-import { sentenceOf } from '../record-words.ts'
+import { sentenceOf } from '../read/record-words.ts'
 import type { ExportFormat, Origin } from './format.ts'
 import { activityOf, type OcsfActivity } from './ocsf-activity.ts'
 import { weightOf, type Weight } from './weight.ts'

@@ -1,6 +1,6 @@
 import { printable } from '../../core/printable.ts'
 import type { AuditRecord } from '../record.ts'
-import { sentenceOf } from '../record-words.ts'
+import { sentenceOf } from '../read/record-words.ts'
 import { isKnownField, unknownFields } from './fields.ts'
 import type { ExportFormat, Origin } from './format.ts'
 import { weightOf, type Weight } from './weight.ts'

@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
 import type { ExportFormat } from '../../audit/export/format.ts'
 import type { ExportFormatName } from '../../audit/export/formats.ts'
-import type { ListFilter } from '../../audit/list.ts'
-import type { Page } from '../../audit/scan.ts'
+import type { ListFilter } from '../../audit/read/list.ts'
+import type { Page } from '../../audit/read/scan.ts'
 import { remexError } from '../../core/errors.ts'
 import { filterOf, type FilterFlags } from '../audit-filter.ts'
 import { withRemex, type Door } from '../door.ts'
@@ -42,8 +42,8 @@ function refuseTogether({ globals }: Door, { follow, limit, until }: Wanted): vo
 }
 
 async function pagesOf(door: Door, directory: string, { follow, ...filter }: Wanted): Promise<AsyncIterable<Page>> {
-  if (!follow) return (await import('../../audit/list.ts')).listAuditPages(directory, filter)
-  return (await import('../../audit/follow.ts')).followAudit(directory, filter, door.stop.signal)
+  if (!follow) return (await import('../../audit/read/list.ts')).listAuditPages(directory, filter)
+  return (await import('../../audit/read/follow.ts')).followAudit(directory, filter, door.stop.signal)
 }
 
 async function print(door: Door, { head, text }: ExportFormat, pages: AsyncIterable<Page>): Promise<void> {

@@ -1,6 +1,6 @@
-import { outcomeWords, subjectWords } from '../../audit/record-words.ts'
+import { outcomeWords, subjectWords } from '../../audit/read/record-words.ts'
 import type { AuditRecord } from '../../audit/record.ts'
-import type { Page } from '../../audit/scan.ts'
+import type { Page } from '../../audit/read/scan.ts'
 import { filterOf, type FilterFlags } from '../audit-filter.ts'
 import { notice, withRemex, type Door } from '../door.ts'
 import { tableLines } from '../table.ts'
@@ -14,7 +14,7 @@ const LEAST_ROWS = 500
 export async function listRecords(door: Door, flags: FilterFlags): Promise<number> {
   const filter = filterOf(door, flags)
   return withRemex(door, async ({ config }) => {
-    const { listAuditPages } = await import('../../audit/list.ts')
+    const { listAuditPages } = await import('../../audit/read/list.ts')
     const pages = listAuditPages(config.settings.auditPath, filter)
     if (door.globals.json) await printRows(door, pages)
     else await printTables(door, pages)

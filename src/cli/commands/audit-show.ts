@@ -6,7 +6,7 @@ import { recordTable } from './audit-list.ts'
 /** `remex audit show`. */
 export async function showRecord(door: Door, seq: number): Promise<number> {
   return withRemex(door, async ({ config }) => {
-    const { findRecord } = await import('../../audit/find.ts')
+    const { findRecord } = await import('../../audit/read/find.ts')
     const { record, related } = await findRecord(config.settings.auditPath, seq)
     if (door.globals.json) {
       await printJson(door, record)

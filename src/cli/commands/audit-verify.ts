@@ -1,5 +1,5 @@
 import { access, open } from 'node:fs/promises'
-import type { AuditSoundness, AuditVerdict } from '../../audit/verdict.ts'
+import type { AuditSoundness, AuditVerdict } from '../../audit/verify/verdict.ts'
 import { localFileError } from '../../core/atomic-file.ts'
 import { readBounded } from '../../core/bounded-read.ts'
 import { remexError } from '../../core/errors.ts'
@@ -24,7 +24,7 @@ export async function verifyLog(door: Door, directory: string | undefined, flags
 }
 
 async function verified(door: Door, directory: string, { publicKey, anchor }: VerifyFlags): Promise<number> {
-  const [{ verifyAudit }, { parseAnchors }] = await Promise.all([import('../../audit/verify.ts'), import('../../audit/anchor.ts')])
+  const [{ verifyAudit }, { parseAnchors }] = await Promise.all([import('../../audit/verify/verify.ts'), import('../../audit/verify/anchor.ts')])
   const anchors = anchor === undefined ? undefined : parseAnchors(await textOf(anchor), anchor === '-' ? 'standard input' : printable(anchor))
   const verdict = await verifyAudit(directory, { publicKey, anchors })
   if (door.globals.json) await printJson(door, verdictRow(verdict))

@@ -1,5 +1,5 @@
-import type { Head } from './head.ts'
-import { NO_HASH, START, type FoundRecord, type LineContent, type Position } from './line.ts'
+import type { Head } from '../head.ts'
+import { NO_HASH, START, type FoundRecord, type LineContent, type Position } from '../line.ts'
 import type { AuditFault, AuditProblem } from './verdict.ts'
 
 /** A line of a file of the log. */

@@ -1,8 +1,8 @@
-import type { Secret } from '../core/secret.ts'
-import { FormSearch } from './masking/form-search.ts'
-import { formsOf } from './masking/forms.ts'
-import { PatternSearch } from './masking/pattern-search.ts'
-import { merged, type Search, type Span } from './masking/spans.ts'
+import type { Secret } from '../../core/secret.ts'
+import { FormSearch } from './form-search.ts'
+import { formsOf } from './forms.ts'
+import { PatternSearch } from './pattern-search.ts'
+import { merged, type Search, type Span } from './spans.ts'
 
 const PLACEHOLDER = Buffer.from('[secret]')
 const NOTHING = Buffer.alloc(0)

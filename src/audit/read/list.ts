@@ -1,8 +1,8 @@
 import { Sieve, type AuditFilter } from './filter.ts'
-import { parseRecord } from './line.ts'
-import type { AuditRecord } from './record.ts'
+import { parseRecord } from '../line.ts'
+import type { AuditRecord } from '../record.ts'
 import { scanBackward, scanForward, spotOfNewest, wantedSegments, type Page, type Picker } from './scan.ts'
-import { Segments, type Segment } from './segments.ts'
+import { Segments, type Segment } from '../segments.ts'
 
 /** Which records are to be listed. */
 export interface ListFilter extends AuditFilter {

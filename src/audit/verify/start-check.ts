@@ -1,6 +1,6 @@
 import { missing, named, type LinePlace } from './chain-check.ts'
-import { NO_HASH, parseRecord, START, type LineContent, type Position } from './line.ts'
-import type { Segment } from './segments.ts'
+import { NO_HASH, parseRecord, START, type LineContent, type Position } from '../line.ts'
+import type { Segment } from '../segments.ts'
 import type { AuditFault } from './verdict.ts'
 
 /**

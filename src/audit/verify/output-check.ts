@@ -4,10 +4,10 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { errorCode, systemReason } from '../core/atomic-file.ts'
+import { errorCode, systemReason } from '../../core/atomic-file.ts'
 import type { LinePlace } from './chain-check.ts'
-import { parseRecord, type FoundRecord } from './line.ts'
-import { OUTPUT_FILE, OUTPUTS } from './outputs.ts'
+import { parseRecord, type FoundRecord } from '../line.ts'
+import { OUTPUT_FILE, OUTPUTS } from '../outputs.ts'
 import type { AuditFault } from './verdict.ts'
 
 /** Recorded output that a record names. */

@@ -1,7 +1,7 @@
-import { remexError, type RemexError } from '../core/errors.ts'
-import { isHeadSigned, parseSigned, type WrittenHead } from './head.ts'
-import { parseRecord, type FoundRecord, type Position } from './line.ts'
-import { SIGNING, type Signed, type Verifier } from './signing.ts'
+import { remexError, type RemexError } from '../../core/errors.ts'
+import { isHeadSigned, parseSigned, type WrittenHead } from '../head.ts'
+import { parseRecord, type FoundRecord, type Position } from '../line.ts'
+import { SIGNING, type Signed, type Verifier } from '../signing.ts'
 import type { AuditProblem } from './verdict.ts'
 
 /** What is wrong with a signature. */

@@ -1,10 +1,10 @@
-import { remexError } from '../core/errors.ts'
+import { remexError } from '../../core/errors.ts'
 import { Sieve } from './filter.ts'
-import { readLines } from './line-reader.ts'
-import { lineHeader } from './line.ts'
-import type { AuditRecord } from './record.ts'
+import { readLines } from '../line-reader.ts'
+import { lineHeader } from '../line.ts'
+import type { AuditRecord } from '../record.ts'
 import { scanBackward, scanForward, type Page } from './scan.ts'
-import { Segments, type Segment } from './segments.ts'
+import { Segments, type Segment } from '../segments.ts'
 
 /** A record, and those of the same operation. */
 export interface RecordInContext {

@@ -1,4 +1,4 @@
-import type { Position } from './line.ts'
+import type { Position } from '../line.ts'
 
 /**
  * How a log is wrong. `altered`: a record is not as it was written, or a head is not what the key signed. `not_json`: a line

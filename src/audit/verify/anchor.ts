@@ -1,5 +1,5 @@
-import { remexError } from '../core/errors.ts'
-import type { Position } from './line.ts'
+import { remexError } from '../../core/errors.ts'
+import type { Position } from '../line.ts'
 import type { AuditFault, AuditProblem } from './verdict.ts'
 
 /** The end of a log at one moment, as `remex audit anchor` prints it: one JSON object on a line. */

@@ -1,10 +1,10 @@
-import { contentsSaidBy } from './contents.ts'
-import { unreadable } from './files.ts'
+import { contentsSaidBy } from '../contents.ts'
+import { unreadable } from '../files.ts'
 import type { Extent, Sieve } from './filter.ts'
-import { readLines } from './line-reader.ts'
+import { readLines } from '../line-reader.ts'
 import { readLinesBackward } from './lines-backward.ts'
-import type { AuditRecord } from './record.ts'
-import type { Segment, Segments } from './segments.ts'
+import type { AuditRecord } from '../record.ts'
+import type { Segment, Segments } from '../segments.ts'
 
 /** Records that were read together; often none. */
 export type Page = readonly AuditRecord[]

@@ -1,14 +1,14 @@
 import { stat, type FileHandle } from 'node:fs/promises'
-import { errorCode } from '../core/atomic-file.ts'
-import { RemexError } from '../core/errors.ts'
+import { errorCode } from '../../core/atomic-file.ts'
+import { RemexError } from '../../core/errors.ts'
 import { ChangeWatch } from './change-watch.ts'
-import { unreadable } from './files.ts'
+import { unreadable } from '../files.ts'
 import { Sieve, type AuditFilter } from './filter.ts'
-import { readLines } from './line-reader.ts'
-import { lineHeader } from './line.ts'
-import type { AuditRecord } from './record.ts'
+import { readLines } from '../line-reader.ts'
+import { lineHeader } from '../line.ts'
+import type { AuditRecord } from '../record.ts'
 import { wantedSegments, type Page } from './scan.ts'
-import { Segments, type Segment } from './segments.ts'
+import { Segments, type Segment } from '../segments.ts'
 
 /** How far the log was read. */
 interface Mark {

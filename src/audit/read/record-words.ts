@@ -1,4 +1,4 @@
-import type { AuditRecord } from './record.ts'
+import type { AuditRecord } from '../record.ts'
 
 /** How it ended, in a word or two: `exit 3`, `timed_out`, an error code; undefined where a record says nothing of it. */
 export function outcomeWords({ status, ended, exit_code: exitCode, error_code: errorCode }: AuditRecord): string | undefined {

@@ -1,8 +1,9 @@
 import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import type { Head } from './head.ts'
-import { readLines } from './line-reader.ts'
-import { MAX_LINE_BYTES, readLine, START, type Position } from './line.ts'
+import type { Head } from '../head.ts'
+import { readLines } from '../line-reader.ts'
+import { NEWLINE, lastRecord, readRange, WINDOW_BYTES } from '../last-record.ts'
+import { readLine, START, type Position } from '../line.ts'
 
 /** Where the next record goes. */
 export interface Place {
@@ -18,9 +19,6 @@ export interface Place {
 
 /** A place in the chain and where in the file its record ends. */
 type End = Head
-
-const NEWLINE = 0x0a
-const WINDOW_BYTES = 65_536
 
 /** What is known of a log besides its file. */
 export interface Knowledge {
@@ -99,25 +97,6 @@ function faultsOf(tail: End, { head, headFault }: Knowledge): readonly string[] 
   return [`the log was changed: record ${head.seq} does not end where head.json says`]
 }
 
-/** The last record before the offset `end` whose own hash is right. Looks no further back than two of the longest lines. */
-export async function lastRecord(log: FileHandle, end: number): Promise<End | undefined> {
-  return (await lastRecordWithin(log, end, WINDOW_BYTES)) ?? lastRecordWithin(log, end, 2 * MAX_LINE_BYTES)
-}
-
-async function lastRecordWithin(log: FileHandle, end: number, windowBytes: number): Promise<End | undefined> {
-  const start = Math.max(0, end - windowBytes)
-  const bytes = await readRange(log, start, end)
-  for (let to = bytes.lastIndexOf(NEWLINE); to > 0; ) {
-    const from = bytes.lastIndexOf(NEWLINE, to - 1)
-    // The first line of a window may have begun before it.
-    if (from === -1 && start > 0) return undefined
-    const content = readLine(bytes.subarray(from + 1, to))
-    if (content.kind === 'record') return { ...content.position, sizeBytes: start + to + 1 }
-    to = from
-  }
-  return undefined
-}
-
 /** The offset behind the last newline before `size`. */
 async function endOfLastLine(log: FileHandle, size: number): Promise<number> {
   for (let end = size; end > 0; end -= Math.min(end, WINDOW_BYTES)) {
@@ -126,15 +105,4 @@ async function endOfLastLine(log: FileHandle, size: number): Promise<number> {
     if (at !== -1) return start + at + 1
   }
   return 0
-}
-
-async function readRange(log: FileHandle, start: number, end: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(end - start)
-  let length = 0
-  while (length < bytes.length) {
-    const { bytesRead } = await log.read(bytes, length, bytes.length - length, start + length)
-    if (bytesRead === 0) break
-    length += bytesRead
-  }
-  return bytes.subarray(0, length)
 }

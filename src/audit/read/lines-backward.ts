@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { MAX_LINE_BYTES } from './line.ts'
+import { MAX_LINE_BYTES } from '../line.ts'
 
 /** A line, read from the end of a file. */
 export interface BackwardLine {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open, rm, type FileHandle } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { newRunId } from '../core/run-id.ts'
+import { newRunId } from '../../core/run-id.ts'
 
 /** What was moved away from behind the last whole record. */
 export interface Torn {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { lstatSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
-import { errorCode } from '../core/atomic-file.ts'
+import { errorCode } from '../../core/atomic-file.ts'
 
 /** Room for the ends of some hundred operations. */
 export const RESERVE_BYTES = 262_144

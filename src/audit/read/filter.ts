@@ -1,5 +1,5 @@
-import { lineHeader, parseRecord, type LineHeader } from './line.ts'
-import type { AuditRecord } from './record.ts'
+import { lineHeader, parseRecord, type LineHeader } from '../line.ts'
+import type { AuditRecord } from '../record.ts'
 
 /** Which records are wanted; all that is given must hold. */
 export interface AuditFilter {
