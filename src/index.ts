@@ -6,6 +6,7 @@ export { Secret } from './core/secret.ts'
 export { TransferResult } from './core/transfer-result.ts'
 export { Remex } from './remex.ts'
 
+export type { Anchor } from './audit/verify/anchor.ts'
 export type { CompatCommandOptions, CompatOptions, CompatScriptOptions, CompatTransferOptions } from './compat.ts'
 export type { Config, HostConfig, Policy, PolicyRule, Settings } from './config/types.ts'
 export type { Duration } from './core/duration.ts'

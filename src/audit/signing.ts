@@ -93,16 +93,25 @@ export function publicKeyText(path: string): string | undefined {
   return readIfThere(path)
 }
 
+/** The checker by the private key at `path`, for the moment in which its public half is not written yet; undefined where it cannot be read. */
+export function verifierByKey(path: string): Verifier | undefined {
+  try {
+    const privateKey = readKey(path)
+    return privateKey && verifierBy(createPublicKey(privateKey))
+  } catch {
+    return undefined
+  }
+}
+
 const isSignedBy = (publicKey: KeyObject, text: Buffer, signature: string): boolean => verify(null, text, publicKey, Buffer.from(signature, 'base64'))
 
 /** The checker of signatures by the public key (PEM) in the file at `path`; undefined where there is no file. Throws `USAGE` for one that is no Ed25519 key. */
 export function verifierOf(path: string): Verifier | undefined {
   const pem = readIfThere(path)
-  return pem === undefined ? undefined : verifierOfPem(pem, path)
+  return pem === undefined ? undefined : verifierBy(publicKeyOf(pem, path))
 }
 
-function verifierOfPem(pem: string, path: string): Verifier {
-  const publicKey = publicKeyOf(pem, path)
+function verifierBy(publicKey: KeyObject): Verifier {
   return {
     key: fingerprintOf(publicKey),
     isSigned: (statement, position, signature) => isSignedBy(publicKey, statementText(statement, position), signature),

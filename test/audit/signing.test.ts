@@ -129,8 +129,15 @@ describe('a log that was signed', () => {
     expect(check.signed).toEqual({ key: head?.signed?.key, seq: 0 })
   })
 
-  it('is not believed where no key is there to tell', async () => {
+  it('is verified by its key itself where a writer was killed before it wrote the public half', async () => {
     await rm(place.publicKey)
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, signed: { seq: 10 } })
+    await place.fill(1)
+    expect(await verifyAudit(place.directory, { publicKey: place.publicKey })).toMatchObject({ ok: true, count: 12, repaired: [] })
+  })
+
+  it('is not believed where no key is there to tell', async () => {
+    await Promise.all([rm(place.publicKey), rm(place.signingKey)])
     await expect(verifyAudit(place.directory)).rejects.toMatchObject({ code: 'AUDIT_UNAVAILABLE', hint: expect.stringContaining('--public-key') })
   })
 

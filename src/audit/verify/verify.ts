@@ -4,14 +4,14 @@ import { RemexError, remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { AnchorCheck } from './anchor.ts'
 import { ChainCheck, type LinePlace } from './chain-check.ts'
-import { auditFiles, unreadable } from '../files.ts'
+import { auditFiles, unreadable, type AuditFiles } from '../files.ts'
 import { isHeadSigned, readHead, type WrittenHead } from '../head.ts'
 import { readLines } from '../line-reader.ts'
 import { readLine, type FoundRecord, type Position } from '../line.ts'
 import { OutputCheck } from './output-check.ts'
 import { Segments, type Segment } from '../segments.ts'
 import { SignatureCheck } from './signature-check.ts'
-import { verifierOf, type Verifier } from '../signing.ts'
+import { verifierByKey, verifierOf, type Verifier } from '../signing.ts'
 import { StartCheck } from './start-check.ts'
 import type { AuditFault, AuditProblem, AuditVerdict } from './verdict.ts'
 
@@ -36,6 +36,11 @@ export async function verifyAudit(directory: string, options: VerifyOptions = {}
     const verdict = await run.verdict()
     if (verdict) return verdict
   }
+}
+
+/** A log that was begun, or was signed for the first time, while it is read; or whose writer was killed in that moment. */
+function laterVerifier({ publicKey, signingKey }: AuditFiles): Verifier | undefined {
+  return verifierOf(publicKey) ?? verifierByKey(signingKey)
 }
 
 /** Retention may remove a file that was about to be read; what is gone a third time is gone in another way. */
@@ -70,7 +75,7 @@ class Verification {
   constructor(directory: string, parts: VerificationParts) {
     this.#directory = directory
     this.#parts = parts
-    this.#signatures = new SignatureCheck(parts.verifier, () => verifierOf(auditFiles(directory).publicKey))
+    this.#signatures = new SignatureCheck(parts.verifier, () => laterVerifier(auditFiles(directory)))
     this.#anchors = new AnchorCheck(parts.options.anchors ?? [])
     this.#outputs = new OutputCheck(directory)
   }
