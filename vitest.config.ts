@@ -9,7 +9,7 @@ export default defineConfig({
       // One worker for all, because loading the TypeScript compiler takes longer than every test here.
       { test: { ...common, name: 'house', include: ['test/house/**/*.test.ts'], maxWorkers: 1, isolate: false, sequence: { groupOrder: 0 } } },
       // More than there are cores: most tests wait, for servers and deadlines.
-      { test: { ...common, name: 'main', include: ['test/**/*.test.ts'], exclude: ['test/house/**'], maxWorkers: 3, sequence: { groupOrder: 1 } } },
+      { test: { ...common, name: 'main', include: ['test/**/*.test.ts'], exclude: ['test/house/**'], maxWorkers: 4, sequence: { groupOrder: 1 } } },
     ],
   },
 })
