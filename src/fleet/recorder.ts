@@ -1,6 +1,6 @@
 import type { FinishFields } from '../audit/log.ts'
 import { Mask } from '../audit/masking/mask.ts'
-import { OutputRecording } from '../audit/outputs.ts'
+import type { OutputRecording } from '../audit/output-recording.ts'
 import type { Settings } from '../config/types.ts'
 import type { Clock } from '../core/clock.ts'
 import { systemReason } from '../core/atomic-file.ts'
@@ -30,7 +30,7 @@ export class RunRecording {
   /** Gives `work` a recorder where the output is to be recorded. Rejects with what `work` rejects with; then nothing is kept. */
   async during<T>({ recordsOutput }: Terms, work: (recorder: Recorder | undefined) => Promise<T>): Promise<T> {
     if (!recordsOutput) return work(undefined)
-    const recorder = new Recorder(this.#options)
+    const recorder = await Recorder.begin(this.#options)
     try {
       const result = await work(recorder)
       this.#fields = await recorder.finish()
@@ -56,9 +56,16 @@ export class Recorder {
   readonly #recording: OutputRecording
   #failure: string | undefined
 
-  constructor({ settings, clock, secrets }: RecorderOptions) {
+  private constructor(recording: OutputRecording) {
+    this.#recording = recording
+  }
+
+  /** A recorder for one run. */
+  static async begin({ settings, clock, secrets }: RecorderOptions): Promise<Recorder> {
+    // Only here: most runs are not recorded, and need no compression.
+    const { OutputRecording } = await import('../audit/output-recording.ts')
     const mask = new Mask(secrets, settings.secretPatterns)
-    this.#recording = new OutputRecording({ directory: settings.auditPath, clock, maskOf: () => mask.stream() })
+    return new Recorder(new OutputRecording({ directory: settings.auditPath, clock, maskOf: () => mask.stream() }))
   }
 
   /** A listener that records what comes, and passes it on. */
