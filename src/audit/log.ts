@@ -12,7 +12,7 @@ import { isNoSpace } from './append/reserve.ts'
 import type { KeepingLimits } from './append/rotation.ts'
 
 type Begun = 'user_id' | 'vm_id' | 'operation'
-type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key' | 'approval' | 'approved_by' | 'approved_by_os_user'
+type Asked = 'run_id' | 'os_user' | 'pid' | 'address' | 'login' | 'sudo_user' | 'command' | 'local' | 'remote' | 'env_names' | 'recursive' | 'delete' | 'dry_run' | 'user_key' | 'approval' | 'approved_by' | 'approved_by_os_user'
 
 /**
  * What is recorded of an operation before it happens. `os_user` and `pid` default to this process's own.

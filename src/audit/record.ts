@@ -23,6 +23,8 @@ export interface AuditRecord {
   readonly vm_id?: string
   readonly address?: string
   readonly login?: string
+  /** Whom sudo runs it as, on the host; left out where it runs as the login. */
+  readonly sudo_user?: string
   /** `run`, `script`, `upload`, `download`, `key_…`, `host_…`. */
   readonly operation?: string
   /** Redacted; its first 16 KiB. */
@@ -120,6 +122,7 @@ const FIELDS: Record<keyof AuditRecord, Kind> = {
   vm_id: 'text',
   address: 'text',
   login: 'text',
+  sudo_user: 'text',
   operation: 'text',
   command: 'text',
   command_bytes: 'number',

@@ -68,7 +68,7 @@ export class Gatekeeper {
     try {
       const audit = await this.#runtime.audit()
       const { host, granted, recordsOutput } = await this.#admit(vmId, gate, audit)
-      const entry = await audit.begin({ ...this.#who(vmId, gate), ...gate.description.fields, ...granted, secrets: gate.description.secrets })
+      const entry = await audit.begin({ ...this.#who(vmId, gate), ...sudoOf(gate, host), ...gate.description.fields, ...granted, secrets: gate.description.secrets })
       const session = gate.session?.(host) ?? this.#runtime.sessionOf(host)
       result = await gate.perform(session, { recordsOutput }).catch(async (error: unknown) => {
         await audit.finish(entry, errorFinish(asRemexError(error), session.connection))
@@ -128,4 +128,10 @@ export class Gatekeeper {
       operation: description.operation,
     }
   }
+}
+
+/** Also where it is the host's configuration that says so. */
+function sudoOf<R>({ description }: Gate<R>, host: HostConfig): Pick<BeginFields, 'sudo_user'> {
+  const { sudo } = description.bound(host)
+  return typeof sudo === 'string' ? { sudo_user: sudo } : {}
 }

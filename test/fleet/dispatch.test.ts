@@ -32,6 +32,14 @@ describe('the audit log', () => {
     expect(eventsOf(await fleet.records())).toEqual(['begin run -', 'finish run -'])
   })
 
+  it('says whom sudo runs it as, also where the configuration has it so', async () => {
+    await using fleet = await fleetOf({ vm01: server }, { vms: { vm01: { sudo: 'www' } } })
+    // Whether sudo lets it start is not what is asked.
+    for (const options of [{}, { sudo: true }, { sudo: false }]) await fleet.remex.host('vm01').run('true', options).catch(() => undefined)
+    const begun = (await fleet.records()).filter(({ event }) => event === 'begin')
+    expect(begun.map(({ sudo_user: user }) => user)).toEqual(['www', 'root', undefined])
+  })
+
   it('that cannot be written stops everything: no connection is made', async () => {
     await using own = await startSshServer()
     await using fleet = await fleetOf({ vm01: own })
