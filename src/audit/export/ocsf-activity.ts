@@ -42,7 +42,7 @@ const STEPS: Readonly<Record<string, readonly ['host' | 'key' | 'run', number]>>
 }
 
 /** What the log says of itself. */
-const LOG_ACTIVITIES: Readonly<Record<string, number>> = { removed: 2, anchored: 3, rotated: 5, repaired: OTHER, signed: OTHER }
+const LOG_ACTIVITIES: Readonly<Record<string, number>> = { removed: 2, outputs_removed: 2, anchored: 3, rotated: 5, repaired: OTHER, signed: OTHER }
 
 /** What the record is; undefined for the beginning of what is told when it is over. */
 export function activityOf(record: AuditRecord): OcsfActivity | undefined {
