@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openAudit, KEEP_LIMITS } from '../../src/audit/log.ts'
@@ -120,6 +120,12 @@ describe('a log that is full', () => {
     await rm(join(place.directory, name))
     const seq = name.endsWith('1.jsonl') ? 1 : 3
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: false, problem: 'missing', seq })
+  })
+
+  it('is found when bytes were added to an old file', async () => {
+    await days(3)
+    await appendFile(join(place.directory, 'audit-000000000003.jsonl'), 'x')
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: false, problem: 'not_json', file: 'audit-000000000003.jsonl', line: 4, seq: 6 })
   })
 
   it('is found when a record of an old file was altered, by file and line', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { buildCommandLine, Workshop } from './workshop.ts'
 
@@ -52,9 +52,12 @@ describe('the key of the log', () => {
   })
 
   it('does not verify a log that is not there', async () => {
-    const { status, stderr } = await shop.call(['audit', 'verify', 'elsewhere'])
-    expect(status).toBe(125)
-    expect(stderr).toContain('elsewhere')
+    await mkdir(shop.path('empty'))
+    for (const directory of ['elsewhere', 'empty']) {
+      const { status, stderr } = await shop.call(['audit', 'verify', directory])
+      expect(status).toBe(125)
+      expect(stderr).toContain(directory)
+    }
   })
 
   it('is made by the first record: before it there is none to print', async () => {

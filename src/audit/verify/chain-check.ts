@@ -68,6 +68,12 @@ export class ChainCheck {
     return this.#suspicion ? this.#decideAtEnd(this.#suspicion) : this.#cutOff()
   }
 
+  /** The fault of bytes that follow the last record of a file and belong to none. */
+  faultBehind(tornBytes: number): AuditFault {
+    const { file, line } = this.#place
+    return this.#fault('not_json', `${tornBytes} bytes that are no record follow ${named(this.#place)}`, { file, line: line + 1 })
+  }
+
   /** `seq` of the record that should come next. */
   get #due(): number {
     return this.#last.seq + 1

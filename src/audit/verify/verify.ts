@@ -93,7 +93,10 @@ class Verification {
       if (file) await this.#read(segment, file, chain)
       if (this.#isOver) break
     }
-    const fault = this.#start?.fault() ?? this.#fault ?? chain.end() ?? this.#outputs.end() ?? this.#anchors.end(chain.last) ?? this.#headFault(head, headFault, chain.last)
+    const goneOutput = this.#outputs.end()
+    // Retention may have removed it since, and say so in a record that came behind what was read.
+    if (goneOutput && !this.#parts.isLast) return undefined
+    const fault = this.#start?.fault() ?? this.#fault ?? chain.end() ?? goneOutput ?? this.#anchors.end(chain.last) ?? this.#headFault(head, headFault, chain.last)
     if (fault) return { ok: false, ...fault }
     return {
       ok: true,
@@ -127,6 +130,8 @@ class Verification {
         this.#fault ??= await this.#outputs.settle()
       }
       this.#tornBytes = Math.max(0, (await file.stat()).size - endOffset)
+      // Only the file that is written to can have a line that is not whole.
+      if (firstSeq !== undefined && this.#tornBytes > 0) this.#fault ??= chain.faultBehind(this.#tornBytes)
     } catch (error) {
       throw error instanceof RemexError ? error : unreadable(path, error)
     }

@@ -20,7 +20,12 @@ export async function verifyLog(door: Door, directory: string | undefined, flags
   await access(directory).catch((error: unknown) => {
     throw localFileError(error, directory)
   })
-  return door.stop.during(() => verified(door, directory, flags))
+  return door.stop.during(async () => {
+    const { Segments } = await import('../../audit/segments.ts')
+    await using segments = await Segments.of(directory)
+    if (segments.list.length === 0) throw remexError('LOCAL_NOT_FOUND', `there is no audit log in ${printable(directory)}`, { hint: 'Name the directory that has audit.jsonl.' })
+    return verified(door, directory, flags)
+  })
 }
 
 async function verified(door: Door, directory: string, { publicKey, anchor }: VerifyFlags): Promise<number> {
