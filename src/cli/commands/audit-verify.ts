@@ -24,7 +24,7 @@ export async function verifyLog(door: Door, directory: string | undefined, flags
     const { Segments } = await import('../../audit/segments.ts')
     await using segments = await Segments.of(directory)
     if (segments.list.length === 0) throw remexError('LOCAL_NOT_FOUND', `there is no audit log in ${printable(directory)}`, { hint: 'Name the directory that has audit.jsonl.' })
-    return verified(door, directory, flags)
+    return await verified(door, directory, flags)
   })
 }
 
