@@ -158,6 +158,14 @@ describe('a log that was signed', () => {
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, repaired: [5] })
   })
 
+  it('is signed from its next record on where a version wrote it that did not sign', async () => {
+    const { key: _, signature: __, ...head }: Record<string, unknown> = JSON.parse(await readFile(place.head, 'utf8'))
+    await Promise.all([rm(place.signingKey), rm(place.publicKey), writeFile(place.head, JSON.stringify(head))])
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, headChecked: true, signed: undefined })
+    await place.fill(1)
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, count: 12, signed: { seq: 12 }, repaired: [] })
+  })
+
   const REFUSALS: [string, () => Promise<void>, string][] = [
     ['is gone', () => rm(place.signingKey), 'it is gone'],
     ['may be read by others', () => chmod(place.signingKey, 0o640), 'others than its owner may read it'],
