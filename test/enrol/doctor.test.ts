@@ -1,12 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { chmod, chown, mkdir, mkdtemp, readdir, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/core/clock.ts'
 import { remexError } from '../../src/core/errors.ts'
-import { formatOwner, ourselves } from '../../src/core/lock-owner.ts'
-import { auditChecks } from '../../src/enrol/doctor/audit-checks.ts'
 import type { DoctorOptions } from '../../src/enrol/doctor/doctor.ts'
 import type { Finding } from '../../src/enrol/doctor/finding.ts'
 import { inspectHost } from '../../src/enrol/doctor/inspection.ts'
@@ -289,26 +287,6 @@ describe('this machine', () => {
     expect(statuses(findings, 'vm01')).toEqual(['dns skipped', 'tcp ok', 'banner ok', ...SKIPPED.map((check) => `${check} skipped`)])
     expect(one(findings, 'algorithms', 'vm01')?.message).toContain('cannot be recorded')
     expect([await names(fleet.folder), server.execs.length, server.logins]).toEqual(before)
-  })
-
-  it.each([
-    ['a process that lives has had for a minute', ourselves(), 60, /has held .* for \d\d s/],
-    ['a process that lives has had for a moment', ourselves(), 1, /free/],
-    ['a process that is gone left', { ...ourselves(), start: '1' }, 60, /free/],
-  ] as const)('is told of a lock of the audit log only where it is in the way: one that %s', async (_, owner, heldSeconds, message) => {
-    await using fleet = await fleetOf({ vm01: server })
-    await mkdir(fleet.auditPath, { mode: 0o700 })
-    await symlink(formatOwner(owner, 'nonce'), join(fleet.auditPath, 'audit.lock'))
-    expect((await auditChecks(fleet.auditPath, Date.now() + heldSeconds * 1000))[0]).toMatchObject({ check: 'audit', message: expect.stringMatching(message) as string })
-  })
-
-  it('leaves a long audit log to the command that verifies it', async () => {
-    await using fleet = await fleetOf({ vm01: server })
-    await mkdir(fleet.auditPath, { mode: 0o700 })
-    const log = join(fleet.auditPath, 'audit.jsonl')
-    await writeFile(log, '')
-    await truncate(log, 65 * 1024 * 1024)
-    expect((await auditChecks(fleet.auditPath, Date.now()))[1]).toMatchObject({ check: 'audit_chain', status: 'skipped', hint: 'remex audit verify' })
   })
 
   it('never shows what is in a key', async () => {

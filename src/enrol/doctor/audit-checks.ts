@@ -1,6 +1,7 @@
 import { constants, type Stats } from 'node:fs'
 import { access, lstat, readlink, stat, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { contentsSaidBy } from '../../audit/contents.ts'
 import { auditFiles } from '../../audit/files.ts'
 import { Segments } from '../../audit/segments.ts'
 import { verifyAudit } from '../../audit/verify/verify.ts'
@@ -13,21 +14,22 @@ import { judgeSpace, showSpace, type Space } from './space.ts'
 
 /** A longer log takes seconds to read, and has a command of its own. */
 const MOST_VERIFIED_BYTES = 64 * 1024 * 1024
+const DAY_MS = 86_400_000
 /** Whoever waits for the log gives up after this long. */
 const LONG_HOLD_MS = 10_000
 
 /** Whether the audit log in `directory` could be written, and whether what it has is whole. Writes nothing. */
-export async function auditChecks(directory: string, nowMs: number): Promise<readonly Judgement[]> {
-  return [await placeCheck(directory, nowMs), await chainCheck(directory)]
+export async function auditChecks(directory: string, nowMs: number, retentionDays = Infinity): Promise<readonly Judgement[]> {
+  return [await placeCheck(directory, nowMs, retentionDays), await chainCheck(directory)]
 }
 
-async function placeCheck(directory: string, nowMs: number): Promise<Judgement> {
+async function placeCheck(directory: string, nowMs: number, retentionDays: number): Promise<Judgement> {
   try {
     const { path, stats } = await nearestExisting(directory)
     const refusal = await refusalOf(directory, { path, stats })
     if (refusal) return refusal
     const held = path === directory ? await lockCheck(directory, nowMs) : undefined
-    return held ?? spaceCheck(directory, { path, space: await spaceOf(path) })
+    return held ?? (await keptCheck(directory, nowMs, retentionDays)) ?? spaceCheck(directory, { path, space: await spaceOf(path) })
   } catch (error) {
     return failed('audit', `${directory} cannot be looked at: ${systemReason(error)}`, ERRORS.AUDIT_UNAVAILABLE.hint)
   }
@@ -91,6 +93,16 @@ async function lockCheck(directory: string, nowMs: number): Promise<Judgement | 
   if (isGone(owner) || heldMs < LONG_HOLD_MS) return undefined
   const seconds = Math.floor(heldMs / 1000)
   return warning('audit', `process ${owner.pid} on ${owner.host} has held ${lock} for ${seconds} s; whoever else wants to write gives up after ${LONG_HOLD_MS / 1000} s`, `See what it does: ps -fp ${owner.pid}`)
+}
+
+/** What is older than it should be is only kept because nobody took an anchor; a day later the log turns to a new file and would remove it. */
+async function keptCheck(directory: string, nowMs: number, retentionDays: number): Promise<Judgement | undefined> {
+  await using segments = await Segments.of(directory)
+  const [oldest, next] = segments.list
+  const file = next && (await segments.open(next))
+  const contents = oldest && file && (await contentsSaidBy(file, oldest))
+  if (!contents || nowMs - Date.parse(contents.to_time) < (retentionDays + 2) * DAY_MS) return undefined
+  return warning('audit', `${oldest.name} is older than audit_retention_days (${retentionDays}) and is kept, for no anchor covers it`, 'remex audit anchor: keep what it prints elsewhere, and the file is removed when the log turns to a new one')
 }
 
 async function spaceOf(path: string): Promise<Space> {

@@ -36,7 +36,7 @@ export async function localChecks(config: Config, hosts: readonly HostConfig[], 
     ...(looks.length === 0 ? [skipped('keys', hosts.length === 0 ? 'there is no host to have one' : 'the key store cannot be used')] : keysCheck(settings, looks)),
     ...certificatesCheck(looks, nowMs),
     ...(await knownHostsChecks(settings.knownHostsPaths, hosts, knownHosts)),
-    ...(await auditChecks(settings.auditPath, nowMs)),
+    ...(await auditChecks(settings.auditPath, nowMs, settings.auditRetentionDays)),
   ]
 }
 
