@@ -7,7 +7,7 @@ import { finished } from 'node:stream/promises'
 import { createGzip, type Gzip } from 'node:zlib'
 import { ensurePrivateDir, syncDirectory } from '../core/atomic-file.ts'
 import type { Clock } from '../core/clock.ts'
-import { OUTPUTS } from './outputs.ts'
+import { BEGUN, OUTPUTS } from './outputs.ts'
 import { giveToOwner } from './ownership.ts'
 
 /** Hides what must not be kept, whatever the chunks are. */
@@ -119,7 +119,7 @@ class StreamRecording {
     const parent = join(this.#directory, OUTPUTS)
     await ensurePrivateDir(this.#directory)
     await ensurePrivateDir(parent)
-    const path = join(parent, `.new-${randomBytes(8).toString('hex')}`)
+    const path = join(parent, `${BEGUN}${randomBytes(8).toString('hex')}`)
     const handle = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     // Flushed when it is closed: a record must not name what a power failure takes.
     const file = createWriteStream('', { fd: handle, flush: true })

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -122,6 +122,16 @@ describe('output that is old', () => {
     expect(await readdir(pathOf('outputs'))).toEqual(['2026-02-02', '2026-02-03', '2026-02-04', '2026-02-05'])
     expect((await place.records())[1]).toMatchObject({ event: 'outputs_removed', before_day: '2026-02-02' })
     expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, outputs: 4 })
+  })
+
+  it('is removed too where it was left half written, once it is old', async () => {
+    await operate('one\n')
+    const [left, fresh] = ['.new-left', '.new-fresh'].map((name) => pathOf(`outputs/${name}`)) as [string, string]
+    for (const path of [left, fresh]) await writeFile(path, '')
+    await utimes(left, new Date(clock.now() - 10 * DAY_MS), new Date(clock.now() - 10 * DAY_MS))
+    await clock.advance(DAY_MS)
+    await operate('two\n')
+    expect((await readdir(pathOf('outputs'))).filter((name) => name.startsWith('.new'))).toEqual(['.new-fresh'])
   })
 
   it('is missed when it was removed without such a record', async () => {

@@ -6,7 +6,7 @@ import { contentsSaidBy, readContents, type Contents } from '../contents.ts'
 import { draft } from '../draft.ts'
 import { openLog, rotatedName, type AuditFiles } from '../files.ts'
 import { lineHeader, type Position } from '../line.ts'
-import { oldOutputDays, OUTPUTS } from '../outputs.ts'
+import { abandonedOutputs, oldOutputDays, OUTPUTS } from '../outputs.ts'
 import { lastRecord } from '../last-record.ts'
 import type { Draft } from '../record.ts'
 import { rotatedSegments, type Segment } from '../segments.ts'
@@ -74,11 +74,12 @@ export async function turnToNewFile({ files, limits, nowMs }: { readonly files: 
   const old = await tooOld(segments, { anchoredSeq: rotated.anchored_seq, beforeMs: nowMs - limits.retentionMs })
   const time = new Date(nowMs).toISOString()
   const note = (event: string, fields: Partial<Draft>): Draft => draft(event, time, { pid: process.pid, ...fields })
-  const days = await oldOutputDays(files.directory, nowMs - limits.outputRetentionMs)
+  const beforeMs = nowMs - limits.outputRetentionMs
+  const [days, abandoned] = [await oldOutputDays(files.directory, beforeMs), await abandonedOutputs(files.directory, beforeMs)]
   const outputs = days.length === 0 ? [] : [note('outputs_removed', { before_day: dayAfter(days.at(-1) ?? '') })]
   return {
     drafts: [note('rotated', rotated), ...old.map((contents) => note('removed', contents)), ...outputs],
-    obsolete: [...old.map(({ log_file: name }) => name), ...days.map((day) => join(OUTPUTS, day))].map((name) => join(files.directory, name)),
+    obsolete: [...old.map(({ log_file: name }) => name), ...[...days, ...abandoned].map((name) => join(OUTPUTS, name))].map((name) => join(files.directory, name)),
   }
 }
 
