@@ -30,6 +30,7 @@ import { LoginShells } from './session/login-shell.ts'
 import { ConnectionPool } from './session/pool.ts'
 import type { ConnectionInfo } from './transport/contract.ts'
 import { Partials } from './transfer/partials.ts'
+import { askSshOnce } from './transport/openssh/ask-once.ts'
 import { opensshEngine } from './transport/openssh/engine.ts'
 import { opensshCertificates } from './transport/openssh/host-certificate.ts'
 import { resolveBySshConfig } from './transport/openssh/ssh-config.ts'
@@ -73,7 +74,8 @@ export class Remex implements AsyncDisposable {
   private constructor(config: Config, { user, env = process.env, askPassphrase }: OpenOptions) {
     const osUser = userInfo().username
     const osUsers = new OsUsers()
-    const engines = { ssh2: ssh2Engine(), openssh: opensshEngine(env) }
+    const askSsh = askSshOnce(env)
+    const engines = { ssh2: ssh2Engine(), openssh: opensshEngine(env, askSsh) }
     this.config = config
     this.user = user ?? osUser
     this.#audit = () => (this.#closed ? Promise.reject(closedError()) : (this.#opened ??= openAudit(auditOptions(config.settings))))
@@ -91,7 +93,6 @@ export class Remex implements AsyncDisposable {
     const approvals = config.policy && new ApprovalStore({ directory: config.policy.approvalsPath, clock: systemClock, uid: userInfo().uid, nameOf: (uid) => osUsers.nameOf(uid) })
     this.approvals = new Approvals({ ...shared, osUser, approvals })
     this.#dispatcher = new Dispatcher({ ...shared, osUser, sessions, registry, partials, approvals })
-    const askSsh: DoctorRuntime['askSsh'] = async () => (await import('./transport/openssh/program.ts')).askProgram(env)
     this.#doctor = { config, dispatcher: this.#dispatcher, clock: systemClock, env, askSsh }
     const select = (targets: string | readonly string[]): readonly string[] => selectHosts(config, targets).ids
     this.runs = new Runs({ dispatcher: this.#dispatcher, registry, select, parallel: settings.maxParallel, maxOutputBytes: settings.maxOutputBytes })

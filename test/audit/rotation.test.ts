@@ -179,6 +179,16 @@ describe('a log that is old', () => {
 })
 
 describe('a log whose clock jumps', () => {
+  it('loses nothing to a clock that goes far ahead', async () => {
+    const kept = { ...DAILY, retentionMs: 10 * DAY_MS }
+    await days(3, kept)
+    await anchor(kept)
+    await clock.advance(1000 * DAY_MS)
+    await operate(kept)
+    expect((await rotated()).length).toBeGreaterThan(2)
+    expect(await verifyAudit(place.directory)).toMatchObject({ ok: true, firstSeq: 1 })
+  })
+
   it('keeps its chain, and a clock that goes back turns to no new file', async () => {
     await clock.advance(5 * DAY_MS)
     await operate(DAILY)

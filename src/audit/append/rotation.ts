@@ -71,9 +71,10 @@ export async function turnToNewFile({ files, limits, nowMs }: { readonly files: 
   const newest = segments.at(-1)
   const rotated = newest && (await readContents(newest))
   if (!rotated) return { drafts: [], obsolete: [] }
+  const note = (event: string, fields: Partial<Draft>): Draft => draft(event, new Date(nowMs).toISOString(), { pid: process.pid, ...fields })
+  // A clock that jumped would make everything old.
+  if (nowMs - Date.parse(rotated.to_time) > MOST_SILENT_MS) return { drafts: [note('rotated', rotated)], obsolete: [] }
   const old = await tooOld(segments, { anchoredSeq: rotated.anchored_seq, beforeMs: nowMs - limits.retentionMs })
-  const time = new Date(nowMs).toISOString()
-  const note = (event: string, fields: Partial<Draft>): Draft => draft(event, time, { pid: process.pid, ...fields })
   const beforeMs = nowMs - limits.outputRetentionMs
   const [days, abandoned] = [await oldOutputDays(files.directory, beforeMs), await abandonedOutputs(files.directory, beforeMs)]
   const outputs = days.length === 0 ? [] : [note('outputs_removed', { before_day: dayAfter(days.at(-1) ?? '') })]
@@ -82,6 +83,9 @@ export async function turnToNewFile({ files, limits, nowMs }: { readonly files: 
     obsolete: [...old.map(({ log_file: name }) => name), ...[...days, ...abandoned].map((name) => join(OUTPUTS, name))].map((name) => join(files.directory, name)),
   }
 }
+
+/** Who writes to the log less often than that keeps everything; who does not, and finds this much time gone, has another clock. */
+const MOST_SILENT_MS = 30 * 86_400_000
 
 const dayAfter = (day: string): string => new Date(Date.parse(day) + 86_400_000).toISOString().slice(0, 10)
 

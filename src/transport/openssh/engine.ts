@@ -3,24 +3,18 @@ import { Turnstile } from '../../core/turnstile.ts'
 import type { Connection, ConnectTarget, Engine } from '../contract.ts'
 import { within } from '../bounds.ts'
 import { NOBODY } from '../nobody.ts'
+import { askSshOnce } from './ask-once.ts'
 import type { Attempt } from './attempt.ts'
 import type { SshProgram } from './program.ts'
 import type { Reaper } from './reaper.ts'
 
 /**
  * The engine that lets this machine's `ssh` connect: it has key exchange, certificates, security keys and settings that no library
- * for Node has. `ssh` is found by the `PATH` of `env`. What it needs is asked of it at the first use.
+ * for Node has. `ssh` is found by the `PATH` of `env`. What it needs is asked of it at the first use, by `program`.
  */
-export function opensshEngine(env: Pick<NodeJS.ProcessEnv, string>): Engine {
+export function opensshEngine(env: Pick<NodeJS.ProcessEnv, string>, program: () => Promise<SshProgram> = askSshOnce(env)): Engine {
   const turnstile = new Turnstile()
-  let asked: Promise<SshProgram> | undefined
   let reaper: Reaper | undefined
-  const program = (): Promise<SshProgram> => {
-    asked ??= import('./program.ts').then(({ askProgram }) => askProgram(env))
-    // Whoever installs it while we run is to be heard.
-    asked.catch(() => { asked = undefined })
-    return asked
-  }
   const attempt = async <T>(target: Omit<ConnectTarget, 'identities'>, signal: AbortSignal | undefined, work: (attempt: Attempt) => Promise<T>): Promise<T> => {
     const [{ Attempt }, { Reaper }] = await Promise.all([import('./attempt.ts'), import('./reaper.ts')])
     reaper ??= new Reaper()
