@@ -35,7 +35,7 @@ export async function install(signal) {
   rmSync(INSTALLED, { force: true })
   // The user's own npm settings may leave out what the build needs.
   const status = await npm(['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--no-update-notifier'], signal)
-  if (status !== 0) throw new Error(`npm ci failed (${status}); what it said is above. Mend that, then repeat`)
+  if (status !== 0) throw Object.assign(new Error(`npm ci failed (${status}); what it said is above. Mend that, then repeat`), { endedBy: status })
 }
 
 /** Runs npm under the Node that runs us. All it says goes to stderr. */

@@ -15,8 +15,10 @@ export async function asProgram(work) {
     await work(stop.signal)
   } catch (error) {
     if (!stop.signal.aborted) {
-      say(error.message)
-      exit(125)
+      // A Ctrl-C is for all that run; that a program of ours was ended by it may be known here before our own.
+      const status = STATUS_OF[error.endedBy]
+      if (status === undefined) say(error.message)
+      exit(status ?? 125)
     }
   }
   if (stop.signal.aborted) exit(stop.signal.reason)

@@ -12,6 +12,7 @@ echo 'npm says this on its stdout'
 rm -rf node_modules
 mkdir -p node_modules/@esbuild
 ln -s '${join(repository, 'node_modules/esbuild')}' node_modules/esbuild
+if [ -n "$REMEX_TEST_NPM_SIGNAL" ]; then kill -s "$REMEX_TEST_NPM_SIGNAL" $$; fi
 if [ -e "$REMEX_TEST_NPM_LOG.hold" ]; then exec tail -f /dev/null; fi
 cp package-lock.json node_modules/.package-lock.json
 `

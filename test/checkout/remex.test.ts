@@ -37,6 +37,13 @@ describe('the first call of ./remex', () => {
     expect(checkout.npmCalls).toHaveLength(2)
   })
 
+  it('ends as after a Ctrl-C when npm was ended by it, whoever of the two hears of it first', async () => {
+    using checkout = new CheckoutCopy()
+    const { status, stderr } = await checkout.run(['never'], { env: { REMEX_TEST_NPM_SIGNAL: 'INT' } })
+    expect(status).toBe(130)
+    expect(stderr).not.toContain('npm ci failed')
+  })
+
   it('is repaired by the next one when it was killed in the middle of the install and left its lock', async () => {
     using checkout = new CheckoutCopy()
     checkout.holdsInstalls = true
