@@ -1,6 +1,7 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import type { Position } from './line.ts'
 import type { Signed, Signer, Verifier } from './signing.ts'
+import { readSmallFile } from './small-file.ts'
 
 /** The last record that was written, and where it ends: what shows that records were removed from the end. */
 export interface Head extends Position {
@@ -14,12 +15,12 @@ export interface WrittenHead extends Head {
 }
 
 const MAX_HEAD_BYTES = 1024
-const { O_CREAT, O_NOFOLLOW, O_WRONLY } = constants
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants
 
 /** The head at `path`; undefined where there is none, or none that can be read. */
 export function readHead(path: string): WrittenHead | undefined {
   try {
-    return parseHead(JSON.parse(beginningOf(path)))
+    return parseHead(JSON.parse(readSmallFile(path, { mostBytes: MAX_HEAD_BYTES }) ?? ''))
   } catch {
     return undefined
   }
@@ -28,16 +29,6 @@ export function readHead(path: string): WrittenHead | undefined {
 /** Whether the head was signed by that key. */
 export function isHeadSigned(head: WrittenHead, verifier: Verifier): boolean {
   return head.signed?.key === verifier.key && verifier.isSigned('head', head, head.signed.signature)
-}
-
-function beginningOf(path: string): string {
-  const file = openSync(path, 'r')
-  try {
-    const bytes = Buffer.alloc(MAX_HEAD_BYTES)
-    return bytes.toString('utf8', 0, readSync(file, bytes, 0, MAX_HEAD_BYTES, 0))
-  } finally {
-    closeSync(file)
-  }
 }
 
 function parseHead(value: unknown): WrittenHead | undefined {
@@ -68,7 +59,7 @@ const HEAD_BYTES = 384
  */
 export function writeHead(path: string, { seq, hash, sizeBytes }: Head, signer: Signer): void {
   const text = JSON.stringify({ seq, hash, size_bytes: sizeBytes, ...signer.sign('head', { seq, hash }) }).padEnd(HEAD_BYTES - 1)
-  const file = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600)
+  const file = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
   try {
     writeSync(file, `${text}\n`, 0)
     if (fstatSync(file).size !== HEAD_BYTES) ftruncateSync(file, HEAD_BYTES)

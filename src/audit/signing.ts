@@ -1,10 +1,10 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify, type KeyObject } from 'node:crypto'
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
-import { errorCode, systemReason, writeFileAtomic } from '../core/atomic-file.ts'
+import { systemReason, writeFileAtomic } from '../core/atomic-file.ts'
 import { remexError, type RemexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import type { AuditFiles } from './files.ts'
 import type { Position } from './line.ts'
+import { readSmallFile } from './small-file.ts'
 
 /**
  * What a signature says of a record. `chain`: the chain up to it is as it was written. `head`: it was the last one at that
@@ -31,8 +31,6 @@ export interface Verifier {
   readonly key: string
   isSigned(statement: Statement, position: Position, signature: string): boolean
 }
-
-const { O_NOFOLLOW, O_RDONLY } = constants
 
 /** Events whose record signs the chain before it. */
 export const SIGNING: ReadonlySet<string> = new Set(['signed', 'rotated', 'removed', 'anchored'])
@@ -88,9 +86,13 @@ export class SigningKey implements Signer, Verifier {
   }
 }
 
-/** The public key (PEM) in the file at `path`; undefined where there is none. Throws the system's error. */
+/** The public key (PEM) in the file at `path`; undefined where there is none. Throws `AUDIT_UNAVAILABLE`. */
 export function publicKeyText(path: string): string | undefined {
-  return readIfThere(path)
+  try {
+    return readIfThere(path)
+  } catch (error) {
+    throw unusable(path, systemReason(error), undefined, error)
+  }
 }
 
 /** The checker by the private key at `path`, for the moment in which its public half is not written yet; undefined where it cannot be read. */
@@ -107,8 +109,13 @@ const isSignedBy = (publicKey: KeyObject, text: Buffer, signature: string): bool
 
 /** The checker of signatures by the public key (PEM) in the file at `path`; undefined where there is no file. Throws `USAGE` for one that is no Ed25519 key. */
 export function verifierOf(path: string): Verifier | undefined {
-  const pem = readIfThere(path)
-  return pem === undefined ? undefined : verifierBy(publicKeyOf(pem, path))
+  const pem = publicKeyText(path)
+  return pem === undefined ? undefined : verifierOfPem(pem, path)
+}
+
+/** The same of a text that came from `path`. */
+export function verifierOfPem(pem: string, path: string): Verifier {
+  return verifierBy(publicKeyOf(pem, path))
 }
 
 function verifierBy(publicKey: KeyObject): Verifier {
@@ -146,7 +153,13 @@ async function makeKey({ signingKey }: AuditFiles, isPublished: boolean): Promis
 }
 
 function readKey(path: string): KeyObject | undefined {
-  const pem = readIfThere(path, true)
+  const pem = readSmallFile(path, {
+    mostBytes: MOST_KEY_BYTES,
+    followsLinks: false,
+    accept: ({ mode }) => {
+      if ((mode & 0o077) !== 0) throw unusable(path, 'others than its owner may read it', `chmod 600 ${printable(path)}`)
+    },
+  })
   if (pem === undefined) return undefined
   try {
     return createPrivateKey(pem)
@@ -155,21 +168,12 @@ function readKey(path: string): KeyObject | undefined {
   }
 }
 
-function readIfThere(path: string, isPrivate = false): string | undefined {
-  let file: number
-  try {
-    file = openSync(path, O_RDONLY | (isPrivate ? O_NOFOLLOW : 0))
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    throw error
-  }
-  try {
-    if (isPrivate && (fstatSync(file).mode & 0o077) !== 0) throw unusable(path, 'others than its owner may read it', `chmod 600 ${printable(path)}`)
-    return readFileSync(file, 'utf8')
-  } finally {
-    closeSync(file)
-  }
+function readIfThere(path: string): string | undefined {
+  return readSmallFile(path, { mostBytes: MOST_KEY_BYTES })
 }
+
+/** A key of ours is some hundred bytes long. */
+const MOST_KEY_BYTES = 16_384
 
 const RESTORE = 'Put it back from a copy, or move the directory away to begin a new log.'
 

@@ -1,10 +1,10 @@
-import { open, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import picomatch from 'picomatch'
 import type { VarsFile, VarsKind } from '../config/import/ansible.ts'
 import type { SourceFile } from '../config/import/imported.ts'
 import { errorCode, localFileError } from '../core/atomic-file.ts'
-import { readBounded } from '../core/bounded-read.ts'
+import { readWhole } from '../core/bounded-read.ts'
 import { remexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 
@@ -22,7 +22,7 @@ const VARS_ENDINGS = ['', '.yml', '.yaml', '.json']
  */
 export async function readSource(path: string, label: string): Promise<SourceFile> {
   try {
-    return { path: label, text: new TextDecoder('utf-8', { fatal: true }).decode(await readWhole(path, label)) }
+    return { path: label, text: new TextDecoder('utf-8', { fatal: true }).decode(await sourceBytes(path, label)) }
   } catch (error) {
     if (errorCode(error) === 'EISDIR') throw remexError('USAGE', `${printable(label)} is a directory`, { hint: 'Name a file in it.', cause: error })
     if (error instanceof TypeError) throw remexError('CONFIG_INVALID', `${printable(label)} is not UTF-8 text`, { hint: 'Name another file.', cause: error })
@@ -30,15 +30,10 @@ export async function readSource(path: string, label: string): Promise<SourceFil
   }
 }
 
-async function readWhole(path: string, label: string): Promise<Buffer> {
-  const file = await open(path, 'r')
-  try {
-    const data = await readBounded(file, LARGEST_BYTES)
-    if (data) return data
-    throw remexError('CONFIG_INVALID', `${printable(label)} is larger than 16 MiB`, { hint: 'Name another file.' })
-  } finally {
-    await file.close()
-  }
+async function sourceBytes(path: string, label: string): Promise<Buffer> {
+  const data = await readWhole(path, LARGEST_BYTES)
+  if (data) return data
+  throw remexError('CONFIG_INVALID', `${printable(label)} is larger than 16 MiB`, { hint: 'Name another file.' })
 }
 
 /** Whether there is a file at `path` that is no directory, device or pipe. */

@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { readBounded } from '../core/bounded-read.ts'
+import { readWhole } from '../core/bounded-read.ts'
 import { remexError, type RemexError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { expandHome } from './paths.ts'
@@ -56,7 +55,7 @@ async function readAt(label: string, { cwd, home }: Lookup): Promise<ConfigFile 
   if (label === '') return undefined
   const path = resolve(cwd, expandHome(label, home))
   try {
-    return { label, path, text: decode(await readWhole(path)) }
+    return { label, path, text: decode(await fileBytes(path)) }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
@@ -64,15 +63,10 @@ async function readAt(label: string, { cwd, home }: Lookup): Promise<ConfigFile 
   }
 }
 
-async function readWhole(path: string): Promise<Buffer> {
-  const file = await open(path, 'r')
-  try {
-    const data = await readBounded(file, LARGEST_BYTES)
-    if (data) return data
-    throw new Error('it is larger than 16 MiB')
-  } finally {
-    await file.close()
-  }
+async function fileBytes(path: string): Promise<Buffer> {
+  const data = await readWhole(path, LARGEST_BYTES)
+  if (data) return data
+  throw new Error('it is larger than 16 MiB')
 }
 
 function decode(bytes: Buffer): string {

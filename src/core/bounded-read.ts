@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 
 const CHUNK_BYTES = 64 * 1024
 
@@ -16,4 +16,14 @@ export async function readBounded(file: FileHandle, mostBytes: number): Promise<
     sizeBytes += bytesRead
   }
   return undefined
+}
+
+/** The same of the file at `path`, which may be a pipe. Rejects with the system's error. */
+export async function readWhole(path: string, mostBytes: number): Promise<Buffer | undefined> {
+  const file = await open(path, 'r')
+  try {
+    return await readBounded(file, mostBytes)
+  } finally {
+    await file.close()
+  }
 }

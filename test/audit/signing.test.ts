@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -192,6 +193,19 @@ describe('a log that was signed', () => {
     const path = join(place.directory, '..', 'wrong.pub')
     await writeFile(path, text)
     await expect(verifyAudit(place.directory, { publicKey: path })).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining(message) })
+  })
+})
+
+describe('what lies in the place of its files', () => {
+  const refusal = { code: 'AUDIT_UNAVAILABLE' }
+  it.each(['head.json', 'signing.pub', 'signing.key'])('is not waited for where it is a FIFO: %s', async (name) => {
+    await rm(join(place.directory, name))
+    execFileSync('mkfifo', [join(place.directory, name)])
+    const log = await place.open()
+    await expect(log.note('denied', {})).rejects.toMatchObject(refusal)
+    await log.close()
+    if (name === 'head.json') expect(await verifyAudit(place.directory)).toMatchObject({ ok: false, problem: 'cut_off' })
+    if (name === 'signing.pub') await expect(verifyAudit(place.directory)).rejects.toMatchObject(refusal)
   })
 })
 

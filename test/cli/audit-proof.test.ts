@@ -51,6 +51,16 @@ describe('the key of the log', () => {
     expect({ status, rows }).toMatchObject({ status: 0, rows: [{ ok: true, count: 2, key: expect.stringMatching(/^SHA256:/), signed_seq: 2 }] })
   })
 
+  it.each([
+    ['--public-key', '/dev/zero', 'larger than 64 KiB'],
+    ['--public-key', '/tmp', 'illegal operation on a directory'],
+    ['--anchor', '/dev/zero', 'more than 64 MiB'],
+    ['--anchor', '/tmp', 'illegal operation on a directory'],
+  ])('and anchors are read out of what has an end: not %s %s', async (option, path, message) => {
+    const { status, rows } = await shop.call(['audit', 'verify', option, path, '--json'])
+    expect({ status, error: rows[0]?.['error'] }).toMatchObject({ status: 125, error: { code: 'USAGE', message: expect.stringContaining(message) as string } })
+  })
+
   it('does not verify a log that is not there', async () => {
     await mkdir(shop.path('empty'))
     for (const directory of ['elsewhere', 'empty']) {

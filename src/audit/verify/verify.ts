@@ -1,5 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { errorCode, localFileError } from '../../core/atomic-file.ts'
+import { readWhole } from '../../core/bounded-read.ts'
 import { RemexError, remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { AnchorCheck } from './anchor.ts'
@@ -11,7 +13,7 @@ import { readLine, type FoundRecord, type Position } from '../line.ts'
 import { OutputCheck } from './output-check.ts'
 import { Segments, type Segment } from '../segments.ts'
 import { SignatureCheck } from './signature-check.ts'
-import { verifierByKey, verifierOf, type Verifier } from '../signing.ts'
+import { verifierByKey, verifierOf, verifierOfPem, type Verifier } from '../signing.ts'
 import { StartCheck } from './start-check.ts'
 import type { AuditFault, AuditProblem, AuditVerdict } from './verdict.ts'
 
@@ -30,7 +32,7 @@ export interface VerifyOptions {
  * `USAGE` or `LOCAL_NOT_FOUND` for a public key that is none.
  */
 export async function verifyAudit(directory: string, options: VerifyOptions = {}): Promise<AuditVerdict> {
-  const verifier = options.publicKey === undefined ? verifierOf(auditFiles(directory).publicKey) : namedVerifier(options.publicKey)
+  const verifier = options.publicKey === undefined ? verifierOf(auditFiles(directory).publicKey) : await namedVerifier(options.publicKey)
   for (let attempt = 1; ; attempt++) {
     const run = new Verification(directory, { verifier, options, isLast: attempt === MOST_ATTEMPTS })
     const verdict = await run.verdict()
@@ -46,10 +48,17 @@ function laterVerifier({ publicKey, signingKey }: AuditFiles): Verifier | undefi
 /** Retention may remove a file that was about to be read; what is gone a third time is gone in another way. */
 const MOST_ATTEMPTS = 3
 
-function namedVerifier(path: string): Verifier {
-  const verifier = verifierOf(path)
-  if (verifier) return verifier
-  throw remexError('LOCAL_NOT_FOUND', `the public key ${printable(path)} is not there`, { hint: 'Print it where the log is written: remex audit public-key' })
+const PRINT_KEY = 'Print it where the log is written: remex audit public-key'
+/** A larger file holds no key. */
+const MOST_KEY_BYTES = 65_536
+
+async function namedVerifier(path: string): Promise<Verifier> {
+  const pem = await readWhole(path, MOST_KEY_BYTES).catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') throw remexError('LOCAL_NOT_FOUND', `the public key ${printable(path)} is not there`, { hint: PRINT_KEY })
+    throw localFileError(error, path)
+  })
+  if (pem) return verifierOfPem(pem.toString(), path)
+  throw remexError('USAGE', `${printable(path)} is not the public key of an audit log: it is larger than 64 KiB`, { hint: PRINT_KEY })
 }
 
 interface VerificationParts {

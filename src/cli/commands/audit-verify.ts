@@ -1,7 +1,7 @@
-import { access, open } from 'node:fs/promises'
+import { access } from 'node:fs/promises'
 import type { AuditSoundness, AuditVerdict } from '../../audit/verify/verdict.ts'
 import { localFileError } from '../../core/atomic-file.ts'
-import { readBounded } from '../../core/bounded-read.ts'
+import { readWhole } from '../../core/bounded-read.ts'
 import { remexError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
 import { printJson, withRemex, type Door } from '../door.ts'
@@ -41,20 +41,11 @@ async function verified(door: Door, directory: string, { publicKey, anchor }: Ve
 const MOST_ANCHOR_BYTES = 64 * 1024 * 1024
 
 async function textOf(path: string): Promise<string> {
-  const bytes = path === '-' ? await inputBytes() : await fileBytes(path)
-  if (bytes) return bytes.toString()
-  throw remexError('USAGE', `${path === '-' ? 'standard input' : printable(path)} has more than 64 MiB: those are no anchors`)
-}
-
-async function fileBytes(path: string): Promise<Buffer | undefined> {
-  const file = await open(path).catch((error: unknown) => {
+  const bytes = path === '-' ? await inputBytes() : await readWhole(path, MOST_ANCHOR_BYTES).catch((error: unknown) => {
     throw localFileError(error, path)
   })
-  try {
-    return await readBounded(file, MOST_ANCHOR_BYTES)
-  } finally {
-    await file.close()
-  }
+  if (bytes) return bytes.toString()
+  throw remexError('USAGE', `${path === '-' ? 'standard input' : printable(path)} has more than 64 MiB: those are no anchors`)
 }
 
 /** Not by way of /dev/stdin: where standard input is a socket that cannot be opened. */
