@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { buildCommandLine, Workshop } from './workshop.ts'
@@ -32,6 +33,14 @@ describe('the end of the log', () => {
     expect((await shop.call(['audit', 'verify'])).status).toBe(0)
     const { status, rows } = await shop.call(['audit', 'verify', '--anchor', '-', '--json'], { input })
     expect({ status, rows }).toMatchObject({ status: 1, rows: [{ ok: false, problem: 'cut_off', seq: 3 }] })
+  })
+
+  it('is waited for no longer than until the first Ctrl-C', async () => {
+    const child = shop.start(['audit', 'verify', '--anchor', '-'])
+    // More than a pipe holds: it was written when it is being read.
+    await new Promise((resolve) => child.stdin?.write('\n'.repeat(2 ** 20), resolve))
+    child.kill('SIGINT')
+    expect((await once(child, 'close'))[0]).toBe(130)
   })
 
   it('is not compared with what is no anchor', async () => {

@@ -15,17 +15,20 @@ export interface VerifyFlags {
 
 /** `remex audit verify`. With a directory it needs no configuration: an auditor has none. */
 export async function verifyLog(door: Door, directory: string | undefined, flags: VerifyFlags): Promise<number> {
-  if (directory === undefined) return withRemex(door, ({ config }) => verified(door, config.settings.auditPath, flags))
-  // A log that is not there is an empty one where Remex writes it, and a mistake where it is named.
+  const place = directory === undefined ? await withRemex(door, ({ config }) => Promise.resolve(config.settings.auditPath)) : await namedLog(directory)
+  // Not as work that cleans up: there is nothing to clean up, so the first Ctrl-C ends it.
+  return verified(door, place, flags)
+}
+
+/** A log that is not there is an empty one where Remex writes it, and a mistake where it is named. */
+async function namedLog(directory: string): Promise<string> {
   await access(directory).catch((error: unknown) => {
     throw localFileError(error, directory)
   })
-  return door.stop.during(async () => {
-    const { Segments } = await import('../../audit/segments.ts')
-    await using segments = await Segments.of(directory)
-    if (segments.list.length === 0) throw remexError('LOCAL_NOT_FOUND', `there is no audit log in ${printable(directory)}`, { hint: 'Name the directory that has audit.jsonl.' })
-    return await verified(door, directory, flags)
-  })
+  const { Segments } = await import('../../audit/segments.ts')
+  await using segments = await Segments.of(directory)
+  if (segments.list.length > 0) return directory
+  throw remexError('LOCAL_NOT_FOUND', `there is no audit log in ${printable(directory)}`, { hint: 'Name the directory that has audit.jsonl.' })
 }
 
 async function verified(door: Door, directory: string, { publicKey, anchor }: VerifyFlags): Promise<number> {
