@@ -4,12 +4,14 @@ import type { Skipped } from '../testkit/daemon.ts'
 import { benchKills } from './audit-kill.ts'
 import { benchTamper } from './audit-tamper.ts'
 import { appendRow } from './audit/append.ts'
-import type { AuditRow, AuditStage } from './audit/entry.ts'
+import type { AuditRow } from './audit/entry.ts'
 import { fanRow } from './audit/fan.ts'
 import { makeLongLog, type LongLog, type LongLogShape } from './audit/long-log.ts'
 import { listRow, verifyRow } from './audit/reading.ts'
-import { measure, type RowResult } from './harness.ts'
+import type { RowResult } from './harness.ts'
+import { numberOf, refuseNoDate } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
+import { measuredRow, type Failed } from './lib/measured-row.ts'
 import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
 import { withSection } from './lib/section.ts'
 import { markdownTable, textTable } from './lib/tables.ts'
@@ -43,7 +45,7 @@ interface Plan {
 }
 
 /** A result, or why there is none: it cannot be measured here, or it failed. */
-type Result = { readonly id: string } & (RowResult | Skipped | { readonly failed: string })
+type Result = { readonly id: string } & (RowResult | Skipped | Failed)
 
 /**
  * `./remex bench audit`: measures what the audit log costs and how fast it is read, one row after the other, and prints them on
@@ -71,23 +73,11 @@ async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result
   const longLog = (): Promise<LongLog> => (made ??= space.disk.directory(0o700).then((folder) => makeLongLog(folder, quick ? QUICK : LONG)))
   const results: Result[] = []
   for (const entry of plan.entries) {
-    const result = await measureOne(entry, { quick, rounds, space, longLog }, interrupted)
+    const result = await measuredRow(entry.id, entry.open({ quick, rounds, space, longLog }), interrupted)
     results.push(result)
     process.stdout.write(plan.json ? `${JSON.stringify({ ...result, machine })}\n` : `${shown(result)}\n`)
   }
   return results
-}
-
-async function measureOne({ id, open }: AuditRow, stage: AuditStage, interrupted: Promise<never>): Promise<Result> {
-  const opened = await orFailed(open(stage))
-  if ('skipped' in opened || 'failed' in opened) return { id, ...opened }
-  await using row = opened
-  return { ...(await Promise.race([orFailed(measure(row)), interrupted])), id }
-}
-
-/** One row that fails does not take the others with it. */
-async function orFailed<T>(action: Promise<T>): Promise<T | { readonly failed: string }> {
-  return action.catch((error: unknown) => ({ failed: error instanceof Error ? error.message : String(error) }))
 }
 
 function shown(result: Result): string {
@@ -104,25 +94,19 @@ function planOf(args: readonly string[], rows: readonly AuditRow[]): Plan {
   const only = values.only?.split(',')
   const unknown = only?.find((id) => !rows.some((row) => row.id === id))
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
-  if (writeDate !== undefined && !/^\d{4}-\d\d-\d\d$/.test(writeDate)) throw new Error(`--write ${writeDate} is not a date\n${USAGE}`)
+  refuseNoDate(writeDate, USAGE)
   if (writeDate !== undefined && quick) throw new Error(`--quick is no measurement to --write down\n${USAGE}`)
   const entries = rows.filter(({ id }) => only?.includes(id) ?? true)
-  return { entries, rounds: numberOf('--rounds', values.rounds, /^[1-9]\d{0,4}$/), quick, json, writeDate, proof: proofOf(values) }
+  return { entries, rounds: numberOf('--rounds', values.rounds, { form: /^[1-9]\d{0,4}$/, usage: USAGE }), quick, json, writeDate, proof: proofOf(values) }
 }
 
 function proofOf({ tamper, kills, seed: given }: { readonly tamper?: boolean; readonly kills?: string; readonly seed?: string }): Plan['proof'] {
-  const seed = numberOf('--seed', given, /^\d{1,9}$/) ?? Date.now() % 1_000_000
-  const times = numberOf('--kills', kills, /^[1-9]\d{0,5}$/)
+  const seed = numberOf('--seed', given, { form: /^\d{1,9}$/, usage: USAGE }) ?? Date.now() % 1_000_000
+  const times = numberOf('--kills', kills, { form: /^[1-9]\d{0,5}$/, usage: USAGE })
   if (times !== undefined) return () => benchKills({ kills: times, seed })
   if (tamper) return () => benchTamper({ records: TAMPERED_RECORDS, seed })
   if (given !== undefined) throw new Error(`--seed is for --tamper and --kills\n${USAGE}`)
   return undefined
-}
-
-function numberOf(option: string, given: string | undefined, form: RegExp): number | undefined {
-  if (given === undefined) return undefined
-  if (!form.test(given)) throw new Error(`${option} ${given} is not a number that can be used there\n${USAGE}`)
-  return Number(given)
 }
 
 function writePage(results: readonly Result[], machine: Machine, date: string): void {

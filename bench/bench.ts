@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { measure, type Row, type RowResult } from './harness.ts'
+import { refuseNoDate } from './lib/arguments.ts'
 import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
 import { withSection } from './lib/section.ts'
 import { markdownTable, textTable } from './lib/tables.ts'
@@ -55,7 +56,7 @@ function wishesOf(args: readonly string[], entries: readonly Entry[]): Wishes {
   const unknown = only?.find((id) => !entries.some((entry) => entry.id === id))
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${entries.map(({ id }) => id).join(', ')}\n${USAGE}`)
   if (values.rounds !== undefined && !/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds} is not a number of rounds\n${USAGE}`)
-  if (values.write !== undefined && !/^\d{4}-\d\d-\d\d$/.test(values.write)) throw new Error(`--write ${values.write} is not a date\n${USAGE}`)
+  refuseNoDate(values.write, USAGE)
   return { only, rounds: values.rounds === undefined ? undefined : Number(values.rounds), json: values.json ?? false, writeDate: values.write }
 }
 

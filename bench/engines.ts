@@ -1,14 +1,16 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Skipped } from '../testkit/daemon.ts'
-import type { EngineEntry, EngineStage } from './engines/entry.ts'
+import type { EngineEntry } from './engines/entry.ts'
 import { fanEntry } from './engines/fan.ts'
 import { lagEntry } from './engines/lag.ts'
 import { soak, soakText, type SoakResult } from './engines/soak.ts'
 import { streamEntries } from './engines/streams.ts'
 import { warmEntry } from './engines/warm.ts'
-import { measure, type RowResult } from './harness.ts'
+import type { RowResult } from './harness.ts'
+import { numberOf, refuseNoDate } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
+import { measuredRow, orFailed, type Failed } from './lib/measured-row.ts'
 import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
 import { withSection } from './lib/section.ts'
 import { markdownTable, textTable } from './lib/tables.ts'
@@ -41,7 +43,7 @@ interface Plan {
 }
 
 /** A result, or why there is none: it cannot be measured here, or it failed. */
-type Result = { readonly id: string } & (RowResult | SoakResult | Skipped | { readonly failed: string })
+type Result = { readonly id: string } & (RowResult | SoakResult | Skipped | Failed)
 
 /**
  * `./remex bench engines`: measures the `openssh` engine beside the `ssh2` engine and the programs of OpenSSH, one row after the
@@ -63,7 +65,7 @@ async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result
   const interrupted = interruption()
   await using space = await makeWorkspace()
   const { quick, rounds, soakRuns } = plan
-  const turns = plan.entries.map((entry) => () => measureOne(entry, { quick, rounds, space }, interrupted))
+  const turns: (() => Promise<Result>)[] = plan.entries.map((entry) => () => measuredRow(entry.id, entry.open({ quick, rounds, space }), interrupted))
   if (soakRuns !== undefined) turns.push(() => soakOnce(soakRuns, quick, interrupted))
   const results: Result[] = []
   for (const turn of turns) {
@@ -74,20 +76,8 @@ async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result
   return results
 }
 
-async function measureOne({ id, open }: EngineEntry, stage: EngineStage, interrupted: Promise<never>): Promise<Result> {
-  const opened = await orFailed(open(stage))
-  if ('skipped' in opened || 'failed' in opened) return { id, ...opened }
-  await using row = opened
-  return { ...(await Promise.race([orFailed(measure(row)), interrupted])), id }
-}
-
 async function soakOnce(runs: number, quick: boolean, interrupted: Promise<never>): Promise<Result> {
   return { ...(await orFailed(soak({ runs, isJudged: !quick, interrupted }))), id: SOAK }
-}
-
-/** One row that fails does not take the others with it. */
-async function orFailed<T>(action: Promise<T>): Promise<T | { readonly failed: string }> {
-  return action.catch((error: unknown) => ({ failed: error instanceof Error ? error.message : String(error) }))
 }
 
 function shown(result: Result): string {
@@ -105,20 +95,14 @@ function planOf(args: readonly string[], rows: readonly EngineEntry[]): Plan {
   const only = values.only?.split(',')
   const unknown = only?.find((id) => !ids.includes(id))
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${ids.join(', ')}\n${USAGE}`)
-  if (writeDate !== undefined && !/^\d{4}-\d\d-\d\d$/.test(writeDate)) throw new Error(`--write ${writeDate} is not a date\n${USAGE}`)
+  refuseNoDate(writeDate, USAGE)
   if (writeDate !== undefined && quick) throw new Error(`--quick is no measurement to --write down\n${USAGE}`)
-  const runs = numberOf('--runs', values.runs, /^[1-9]\d{1,7}$/)
+  const runs = numberOf('--runs', values.runs, { form: /^[1-9]\d{1,7}$/, usage: USAGE })
   const soaks = only?.includes(SOAK) ?? false
   if (runs !== undefined && !soaks) throw new Error(`--runs is for --only ${SOAK}\n${USAGE}`)
   const entries = rows.filter(({ id }) => only?.includes(id) ?? true)
   const soakRuns = soaks ? (runs ?? (quick ? QUICK_SOAK_RUNS : SOAK_RUNS)) : undefined
-  return { entries, rounds: numberOf('--rounds', values.rounds, /^[1-9]\d{0,4}$/), quick, json, writeDate, soakRuns }
-}
-
-function numberOf(option: string, given: string | undefined, form: RegExp): number | undefined {
-  if (given === undefined) return undefined
-  if (!form.test(given)) throw new Error(`${option} ${given} is not a number that can be used there\n${USAGE}`)
-  return Number(given)
+  return { entries, rounds: numberOf('--rounds', values.rounds, { form: /^[1-9]\d{0,4}$/, usage: USAGE }), quick, json, writeDate, soakRuns }
 }
 
 function writePage(results: readonly Result[], machine: Machine, date: string): void {

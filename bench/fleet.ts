@@ -10,8 +10,10 @@ import { ownRows } from './fleet/own-rows.ts'
 import { plotsOf } from './fleet/plots.ts'
 import { Runs } from './fleet/runs.ts'
 import { simulatedRows } from './fleet/simulated.ts'
-import { measure, type RowResult } from './harness.ts'
+import type { RowResult } from './harness.ts'
+import { refuseNoDate } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
+import { measuredRow, type Failed } from './lib/measured-row.ts'
 import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
 import { withSection } from './lib/section.ts'
 import { markdownTable, textTable } from './lib/tables.ts'
@@ -37,7 +39,7 @@ interface Plan extends Wishes {
 }
 
 /** A row's result, or why there is none: it cannot be measured here, or it failed. */
-type Result = { readonly id: string } & (RowResult | Skipped | { readonly failed: string })
+type Result = { readonly id: string } & (RowResult | Skipped | Failed)
 
 /**
  * `./remex bench fleet`: measures Remex beside its peers on many hosts, one row after the other, and prints them on stdout.
@@ -62,7 +64,7 @@ async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result
   const stage: Stage = { rounds: plan.rounds, quick: plan.quick, folder, fleet: opened.fleet, runs: new Runs() }
   const results: Result[] = []
   for (const entry of plan.entries) {
-    const result = await measureOne(entry, stage, interrupted)
+    const result = await measuredRow(entry.id, entry.open(stage), interrupted)
     results.push(result)
     process.stdout.write(plan.json ? `${JSON.stringify({ ...result, machine })}\n` : `${shown(result)}\n`)
   }
@@ -79,19 +81,6 @@ function fleetOnDemand(folder: string): AsyncDisposable & Pick<Stage, 'fleet'> {
       if (fleet !== undefined && !('skipped' in fleet)) await fleet[Symbol.asyncDispose]()
     },
   }
-}
-
-async function measureOne({ id, open }: FleetEntry, stage: Stage, interrupted: Promise<never>): Promise<Result> {
-  const opened = await orFailed(open(stage))
-  if ('skipped' in opened || 'failed' in opened) return { id, ...opened }
-  await using row = opened
-  const result = await Promise.race([orFailed(measure(row)), interrupted])
-  return { ...result, id }
-}
-
-/** One row that fails does not take the others with it: they may have taken an hour. */
-async function orFailed<T>(action: Promise<T>): Promise<T | { readonly failed: string }> {
-  return action.catch((error: unknown) => ({ failed: error instanceof Error ? error.message : String(error) }))
 }
 
 function shown(result: Result): string {
@@ -118,7 +107,7 @@ function planOf(args: readonly string[], rows: readonly FleetEntry[]): Plan {
   const unknown = only?.find((id) => !rows.some((row) => row.id === id))
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
   if (values.rounds !== undefined && !/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds} is not a number of rounds\n${USAGE}`)
-  if (values.write !== undefined && !/^\d{4}-\d\d-\d\d$/.test(values.write)) throw new Error(`--write ${values.write} is not a date\n${USAGE}`)
+  refuseNoDate(values.write, USAGE)
   if (values.write !== undefined && values.quick) throw new Error(`--quick is no measurement to --write down\n${USAGE}`)
   // What is measured only for the plots is so only where there will be some, or where it is asked for.
   const isWanted = ({ id, isForPlots = false }: FleetEntry): boolean => only?.includes(id) ?? (!isForPlots || values.write !== undefined)

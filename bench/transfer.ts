@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import type { Skipped } from '../testkit/daemon.ts'
 import { benchCuts } from './cuts.ts'
 import { measure, type RowResult } from './harness.ts'
+import { numberOf, refuseNoDate } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
 import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
 import { withSection } from './lib/section.ts'
@@ -88,22 +89,16 @@ function planOf(args: readonly string[], rows: readonly TransferEntry[]): Plan {
   const only = values.only?.split(',')
   const unknown = only?.find((id) => !rows.some((row) => row.id === id))
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
-  if (values.write !== undefined && !/^\d{4}-\d\d-\d\d$/.test(values.write)) throw new Error(`--write ${values.write} is not a date\n${USAGE}`)
+  refuseNoDate(values.write, USAGE)
   return {
     entries: rows.filter(({ id }) => only?.includes(id) ?? true),
-    rounds: numberOf('--rounds', values.rounds, /^[1-9]\d{0,4}$/),
+    rounds: numberOf('--rounds', values.rounds, { form: /^[1-9]\d{0,4}$/, usage: USAGE }),
     quick: values.quick ?? false,
     json: values.json ?? false,
     writeDate: values.write,
-    cuts: numberOf('--cuts', values.cuts, /^[1-9]\d{0,5}$/),
-    seed: numberOf('--seed', values.seed, /^\d{1,9}$/),
+    cuts: numberOf('--cuts', values.cuts, { form: /^[1-9]\d{0,5}$/, usage: USAGE }),
+    seed: numberOf('--seed', values.seed, { form: /^\d{1,9}$/, usage: USAGE }),
   }
-}
-
-function numberOf(option: string, given: string | undefined, form: RegExp): number | undefined {
-  if (given === undefined) return undefined
-  if (!form.test(given)) throw new Error(`${option} ${given} is not a number that can be used there\n${USAGE}`)
-  return Number(given)
 }
 
 function writePage(results: readonly RowResult[], machine: Machine, date: string): void {
