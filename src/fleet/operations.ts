@@ -7,7 +7,7 @@ import { remexError } from '../core/errors.ts'
 import { LockTimeoutError, withFileLock } from '../core/file-lock.ts'
 import type { HostState } from '../core/host-state.ts'
 import { newRunId } from '../core/run-id.ts'
-import { readRegularFile } from '../keys/regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 import type { RunRequest, ScriptRequest } from './requests.ts'
 
 /** What became of a host in an operation. */

@@ -5,7 +5,7 @@ import { ensurePrivateDir, errorCode, localFileError, writeFileAtomic } from '..
 import { remexError } from '../core/errors.ts'
 import type { Ended } from '../core/outcome.ts'
 import { printable } from '../core/printable.ts'
-import { readRegularFile } from '../keys/regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 /** What we noted of a durable run that was started from here. */
 export interface RunNote {

@@ -3,7 +3,7 @@ import { parseHostKey, type HostKey } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
 import { lookupName, matchesNames, type HostAddress } from './host-names.ts'
 import { parseKnownHostsLine } from './known-hosts-line.ts'
-import { readRegularFile } from './regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 /** More than any list of authorities has. */
 const MAX_AUTHORITIES_BYTES = 1024 * 1024

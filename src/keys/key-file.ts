@@ -7,7 +7,7 @@ import { printable } from '../core/printable.ts'
 import { quoteWord } from '../core/quote.ts'
 import { Secret } from '../core/secret.ts'
 import { inspectPrivateKey } from './private-key-format.ts'
-import { readRegularFile } from './regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 const MAX_KEY_BYTES = 65_536
 

@@ -10,7 +10,7 @@ import { quoteWord } from '../core/quote.ts'
 import { KEY_TYPES } from './identities.ts'
 import { publicHalf } from './private-key-format.ts'
 import { readPublicKey } from './public-key-file.ts'
-import { readRegularFile } from './regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 /** A host, and where its key is or will be. */
 export interface KeyPlace {

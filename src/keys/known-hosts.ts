@@ -3,7 +3,7 @@ import { fingerprint, type HostKey } from '../core/host-key.ts'
 import { printable } from '../core/printable.ts'
 import { lookupName, matchesNames, plainName, plainNames, type HostAddress } from './host-names.ts'
 import { knownHostsLines, type Marker } from './known-hosts-line.ts'
-import { readRegularFile, type FileReading } from './regular-file.ts'
+import { readRegularFile, type FileReading } from '../core/regular-file.ts'
 
 /** The largest known_hosts file that is read, in bytes. */
 export const MAX_KNOWN_HOSTS_BYTES = 16 * 1024 * 1024

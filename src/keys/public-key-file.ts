@@ -1,6 +1,6 @@
 import { parseHostKey, type HostKey } from '../core/host-key.ts'
 import { isSecurityKey, publicHalf } from './private-key-format.ts'
-import { readRegularFile } from './regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 const MAX_BYTES = 65_536
 

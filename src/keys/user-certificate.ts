@@ -1,6 +1,6 @@
 import { fingerprint, hostKeyFromBlob, parseHostKey } from '../core/host-key.ts'
 import { ifWhole, sshString, WireReader } from '../core/ssh-wire.ts'
-import { readRegularFile } from './regular-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 /** An OpenSSH certificate, as its bytes have it: nothing of it is verified, and all of it may be anybody's words. */
 export interface Certificate {

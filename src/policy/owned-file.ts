@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { open, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errorCode, localFileError, syncDirectory, systemReason } from '../core/atomic-file.ts'
-import { readBounded } from '../core/bounded-read.ts'
+import { errorCode, localFileError, syncDirectory } from '../core/atomic-file.ts'
+import { readRegularFile } from '../core/regular-file.ts'
 
 /** A file that anybody may have put there: its text, and who owns it by the word of the kernel. */
 export type OwnedFile =
@@ -19,30 +19,22 @@ export const MOST_BYTES = 64 * 1024
  * the open file, so what was checked is what was read. A link is never followed and a FIFO never waited for.
  */
 export async function readOwned(path: string): Promise<OwnedFile> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY)
-    try {
-      const { nlink, mode, uid, isFile } = await factsOf(file)
-      if (!isFile) return unusable('it is not a regular file')
-      // Another name could be anywhere, of a file that was written for something else.
-      if (nlink !== 1) return unusable(`it has ${nlink} names (hard links)`)
-      if ((mode & 0o022) !== 0) return unusable('others than its owner can write it')
-      const data = await readBounded(file, MOST_BYTES)
-      return data ? { kind: 'read', text: data.toString('utf8'), uid } : unusable(`it is larger than ${MOST_BYTES / 1024} KiB`)
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return { kind: 'missing' }
-    return unusable(errorCode(error) === 'ELOOP' ? 'it is a symbolic link' : systemReason(error))
+  const reading = await readRegularFile(path, MOST_BYTES, whyNotItsOwn, { followsLinks: false })
+  switch (reading.kind) {
+    case 'read':
+      return { kind: 'read', text: reading.data.toString('utf8'), uid: reading.stats.uid }
+    case 'missing':
+      return reading
+    case 'denied':
+    case 'unusable':
+      return { kind: 'unusable', reason: reading.reason }
   }
 }
 
-const unusable = (reason: string): OwnedFile => ({ kind: 'unusable', reason })
-
-async function factsOf(file: Awaited<ReturnType<typeof open>>): Promise<{ nlink: number; mode: number; uid: number; isFile: boolean }> {
-  const stats = await file.stat()
-  return { nlink: stats.nlink, mode: stats.mode, uid: stats.uid, isFile: stats.isFile() }
+function whyNotItsOwn({ nlink, mode }: Stats): string | undefined {
+  // Another name could be anywhere, of a file that was written for something else.
+  if (nlink !== 1) return `it has ${nlink} names (hard links)`
+  return (mode & 0o022) === 0 ? undefined : 'others than its owner can write it'
 }
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
