@@ -54,6 +54,25 @@ describe('the output of a run', () => {
     expect(text).toContain('token=[secret]')
   })
 
+  it('of a run that was tried several times is kept of all tries', async () => {
+    await using fleet = await fleetOf({ vm01: server }, RECORDED)
+    const tries = join(fleet.folder, 'tries')
+    const onOutput = async (): Promise<void> => {
+      if ((await readFile(tries, 'utf8')).length < 3) server.dropAll()
+    }
+    const text = 'printf x >>"$TRIES"; echo try; [ "$(cat "$TRIES")" = xxx ] || exec sleep 60'
+    const result = await fleet.remex.host('vm01').run(text, { env: { TRIES: tries }, idempotent: true, retries: 3, onOutput })
+    expect(result).toMatchObject({ attempts: 3, success: true })
+    expect(await kept(fleet, (await fleet.records()).at(-1)?.stdout_file)).toBe('try\ntry\ntry\n')
+  })
+
+  it('of a run that was ended at its deadline is kept as far as it came', async () => {
+    await using fleet = await fleetOf({ vm01: server }, RECORDED)
+    const result = await fleet.remex.host('vm01').run('echo begun; exec sleep 60', { timeout: '1s' })
+    expect(result.ended).toBe('timed_out')
+    expect(await kept(fleet, (await fleet.records()).at(-1)?.stdout_file)).toBe('begun\n')
+  })
+
   it('of a script is kept too', async () => {
     await using fleet = await fleetOf({ vm01: server }, RECORDED)
     const path = join(fleet.folder, 'x.sh')
@@ -69,6 +88,15 @@ describe('the output of a run', () => {
     const finished = (await fleet.records()).filter(({ event }) => event === 'finish')
     expect(finished.map(({ operation }) => operation)).toEqual(['run', 'run_attach'])
     for (const { stdout_file: name } of finished) expect(await kept(fleet, name)).toBe('durable\n')
+  })
+
+  it('of a durable run is kept without its secrets; who attaches does not know them, and goes by the patterns alone', async () => {
+    await using fleet = await fleetOf({ vm01: server }, { settings: { record_output: true, secret_patterns: ['token=(\\S+)'] } })
+    const { runId } = await fleet.remex.host('vm01').run('echo "$B token=abc"', { durable: true, env: { B: new Secret('hunter2-hunter2') } })
+    await fleet.remex.runs.attach(runId)
+    const [started, attached] = (await fleet.records()).filter(({ event }) => event === 'finish')
+    expect(await kept(fleet, started?.stdout_file)).toBe('[secret] token=[secret]\n')
+    expect(await kept(fleet, attached?.stdout_file)).toBe('hunter2-hunter2 token=[secret]\n')
   })
 
   it('that cannot be kept does not disturb the run, and the record says so', async () => {
