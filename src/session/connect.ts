@@ -12,7 +12,7 @@ import type { SshConfigAnswer, SshConfigQuestion } from '../transport/openssh/ss
 import { chooseEngine, type Engines } from '../transport/engine-choice.ts'
 import type { Governor } from './governor.ts'
 import type { LoginShells } from './login-shell.ts'
-import type { ConnectionPool, Held } from './pool.ts'
+import type { ConnectionPool, Held, PoolRequest } from './pool.ts'
 
 /** What all sessions of one Remex share. */
 export interface SessionRuntime {
@@ -37,10 +37,10 @@ const MOST_JUMPS = 8
 export function openOn<T extends Held>(
   runtime: SessionRuntime,
   host: HostConfig,
-  { open, signal, ...hop }: { readonly open: (connection: Connection) => Promise<T>; readonly signal: AbortSignal | undefined } & Partial<Omit<Hop, 'signal'>>,
+  { open, signal, isSession = false, ...hop }: Pick<PoolRequest<T>, 'open' | 'signal'> & Partial<Pick<PoolRequest<T>, 'isSession'> & Omit<Hop, 'signal'>>,
 ): Promise<{ readonly held: T; readonly connection: Connection }> {
   const connect = (abandoned: AbortSignal): Promise<Connection> => connectTo(runtime, host, { depth: 0, ...hop, signal: abandoned })
-  return runtime.pool.open({ key: `${hop.wantsHostKeys ? '!' : ''}${wayTo(host)}`, connect, open, signal })
+  return runtime.pool.open({ key: `${hop.wantsHostKeys ? '!' : ''}${wayTo(host)}`, connect, open, isSession, signal })
 }
 
 interface Hop {

@@ -1,5 +1,6 @@
 import type { Channel, Connection } from '../transport/contract.ts'
 import { drain } from './drain.ts'
+import { sessionLimit } from './session-limit.ts'
 
 /** sshd allows ten sessions at a time on a connection; the question must not take the place of a command. */
 const BUSY_CHANNELS = 4
@@ -25,7 +26,7 @@ export class LoginShells {
     known.open++
     void channel.closed.then(() => known.open--)
     // After the command, so that it is the question that is refused where a server allows one session only.
-    if (++known.uses === 2 && known.open < BUSY_CHANNELS) void isSh(connection).then((answer) => (known.isSh = answer), () => undefined)
+    if (++known.uses === 2 && known.open < BUSY_CHANNELS && sessionLimit(connection.info) > BUSY_CHANNELS) void isSh(connection).then((answer) => (known.isSh = answer), () => undefined)
     return channel
   }
 }

@@ -1,6 +1,7 @@
 import { unlessAborted } from '../core/abort.ts'
 import { RemexError, remexError } from '../core/errors.ts'
 import type { Channel, Connection } from '../transport/contract.ts'
+import { sessionLimit } from './session-limit.ts'
 
 /** An idle connection is closed after this long. */
 const IDLE_MS = 60_000
@@ -13,10 +14,15 @@ export interface PoolRequest<T extends Held> {
   /** Connections are shared by requests with the same key: the host's id. */
   readonly key: string
   readonly connect: Connect
+  /** Whether what is opened is a session (a command, a subsystem), of which a server may take fewer than of other channels. */
+  readonly isSession: boolean
   /** Opens the channel; `CHANNEL_REFUSED` leads to another connection. */
   readonly open: (connection: Connection) => Promise<T>
   readonly signal: AbortSignal | undefined
 }
+
+/** What a place is sought by. */
+type Asked = Pick<PoolRequest<Held>, 'key' | 'connect' | 'isSession'>
 
 /** What holds a place on a connection until it is closed: a channel, or a forwarded stream. */
 export type Held = Pick<Channel, 'closed'>
@@ -28,6 +34,8 @@ interface Entry {
   ready: Connection | undefined
   /** Channels that are open or being opened. */
   busy: number
+  /** Those of them that are sessions. */
+  sessions: number
   /** How many the server allows: unknown until it refuses one (sshd: MaxSessions, 10). */
   capacity: number
   idleTimer: NodeJS.Timeout | undefined
@@ -37,6 +45,8 @@ interface Entry {
 export class ConnectionPool {
   readonly #maxIdle: number
   readonly #entries = new Set<Entry>()
+  /** How many sessions the last connection of a key took at a time. */
+  readonly #sessionLimits = new Map<string, number>()
   #closed = false
 
   /** `maxIdle`: connections without a channel that are kept, the longest unused go first. */
@@ -48,16 +58,20 @@ export class ConnectionPool {
   async open<T extends Held>(request: PoolRequest<T>): Promise<{ readonly held: T; readonly connection: Connection }> {
     for (;;) {
       if (this.#closed) throw remexError('CANCELLED', 'no connection is made any more: this Remex was closed')
-      const entry = this.#roomy(request.key) ?? this.#add(request)
-      this.#take(entry)
+      const entry = this.#roomy(request) ?? this.#add(request)
+      this.#take(entry, request)
       const isFresh = entry.ready === undefined
       try {
         const connection = await unlessAborted(entry.connection, request.signal, 'connecting')
+        if (this.#isOverfull(entry, request)) {
+          this.#release(entry, request)
+          continue
+        }
         const held = await request.open(connection)
-        void held.closed.then(() => this.#release(entry))
+        void held.closed.then(() => this.#release(entry, request))
         return { held, connection }
       } catch (error) {
-        this.#release(entry)
+        this.#release(entry, request)
         if (!isPassedOver(error, { entry, isFresh })) throw error
         entry.capacity = Math.min(entry.capacity, entry.busy)
       }
@@ -70,21 +84,33 @@ export class ConnectionPool {
     for (const entry of this.#entries) this.#drop(entry)
   }
 
-  #roomy(key: string): Entry | undefined {
+  #roomy({ key, isSession }: Asked): Entry | undefined {
     for (const entry of this.#entries) {
-      if (entry.key === key && entry.busy < entry.capacity && !entry.ready?.isClosed) return entry
+      if (entry.key !== key || entry.busy >= entry.capacity || entry.ready?.isClosed) continue
+      if (!isSession || entry.sessions < this.#sessionLimit(key)) return entry
     }
     return undefined
   }
 
-  #add<T extends Held>({ key, connect }: PoolRequest<T>): Entry {
+  /** Of a host that was never reached nobody knows it. */
+  #sessionLimit(key: string): number {
+    return this.#sessionLimits.get(key) ?? Infinity
+  }
+
+  /** More sessions waited for the connection than its server, which is known now, is given. */
+  #isOverfull({ key, sessions }: Entry, { isSession }: Asked): boolean {
+    return isSession && sessions > this.#sessionLimit(key)
+  }
+
+  #add({ key, connect }: Asked): Entry {
     const abandon = new AbortController()
     const connection = connect(abandon.signal)
-    const entry: Entry = { key, connection, abandon, ready: undefined, busy: 0, capacity: Infinity, idleTimer: undefined }
+    const entry: Entry = { key, connection, abandon, ready: undefined, busy: 0, sessions: 0, capacity: Infinity, idleTimer: undefined }
     this.#entries.add(entry)
     connection.then(
       (open) => {
         entry.ready = open
+        this.#sessionLimits.set(key, sessionLimit(open.info))
         void open.closed.then(() => this.#drop(entry))
       },
       () => this.#drop(entry),
@@ -92,16 +118,18 @@ export class ConnectionPool {
     return entry
   }
 
-  #take(entry: Entry): void {
+  #take(entry: Entry, { isSession }: Asked): void {
     entry.busy++
+    if (isSession) entry.sessions++
     clearTimeout(entry.idleTimer)
     // Taken again: now among the most recently used.
     this.#entries.delete(entry)
     this.#entries.add(entry)
   }
 
-  #release(entry: Entry): void {
+  #release(entry: Entry, { isSession }: Asked): void {
     entry.busy--
+    if (isSession) entry.sessions--
     if (entry.busy > 0) return
     if (!entry.ready) this.#drop(entry)
     if (!this.#entries.has(entry)) return

@@ -85,7 +85,7 @@ export class Session {
   }
 
   async #open(open: Parameters<typeof openOn<Channel>>[2]['open'], signal: AbortSignal | undefined): Promise<Channel> {
-    const { held, connection } = await openOn(this.#runtime, this.host, { open, signal })
+    const { held, connection } = await openOn(this.#runtime, this.host, { open, signal, isSession: true })
     this.#connection = connection.info
     return held
   }

@@ -40,6 +40,22 @@ describe.skipIf(!server)(`against the machine’s Dropbear server${reason && ` (
     expect(await host.run(['printf', '%s|', 'a b', '$HOME', 'ü\n'])).toMatchObject({ stdout: 'a b|$HOME|ü\n|' })
   })
 
+  it.each(['ssh2', 'openssh'])('sessions at the same time have a connection each, by %s', async (engine) => {
+    const remex = await fleet.open({ settings: { engine } })
+    const ask = async (): Promise<string> => (await remex.host('vm01').run('echo $SSH_CONNECTION; sleep 0.5')).stdout
+    expect(new Set(await Promise.all([ask(), ask(), ask()])).size).toBe(3)
+  })
+
+  it.each(['ssh2', 'openssh'])('many commands at once all end as they should, and run once, by %s', async (engine) => {
+    const remex = await fleet.open({ settings: { engine } })
+    const file = `ran-${engine}`
+    // Dropbear closed one in ten when they shared a connection, and had run half of those.
+    const results = await Promise.all(Array.from({ length: 60 }, (_, index) => remex.host('vm01').run(`echo ${index} >>"$RAN"; exit ${index}`, { env: { RAN: file } })))
+    expect(results.map(({ exitCode }) => exitCode)).toEqual(results.map((_, index) => index))
+    const ran = (await host.run(['cat', file])).stdout.trim().split('\n')
+    expect(ran.map(Number).toSorted((a, b) => a - b)).toEqual(results.map((_, index) => index))
+  })
+
   it('ten megabytes pass through standard input and output byte for byte', async () => {
     const block = randomBytes(1 << 20)
     const digest = createHash('sha256').update(Buffer.concat(Array.from({ length: 10 }, () => block))).digest('hex')

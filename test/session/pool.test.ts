@@ -10,18 +10,18 @@ class Line {
   readonly connection: Connection
   closedByPool = false
 
-  constructor() {
+  constructor(serverVersion: string) {
     const refuse = (): never => {
       throw new Error('not used here')
     }
     this.connection = {
-      info: { engine: 'ssh2', engineReason: '', hostKey: { type: '', fingerprint: '' }, kex: '', cipher: '', mac: '', postQuantum: 'none', serverVersion: '' },
+      info: { engine: 'ssh2', engineReason: '', hostKey: { type: '', fingerprint: '' }, kex: '', cipher: '', mac: '', postQuantum: 'none', serverVersion },
       closed: this.gone.promise,
       isClosed: false,
       exec: refuse,
       subsystem: refuse,
       provenHostKeys: () => Promise.resolve([]),
-    forward: refuse,
+      forward: refuse,
       close: () => {
         this.closedByPool = true
         this.gone.resolve(null)
@@ -33,13 +33,15 @@ class Line {
 class Server {
   readonly lines: Line[] = []
   readonly maxSessions: number
+  readonly version: string
 
-  constructor(maxSessions: number) {
+  constructor(maxSessions: number, version = 'SSH-2.0-OpenSSH_9.2') {
     this.maxSessions = maxSessions
+    this.version = version
   }
 
   readonly connect = (): Promise<Connection> => {
-    const line = new Line()
+    const line = new Line(this.version)
     this.lines.push(line)
     return Promise.resolve(line.connection)
   }
@@ -54,7 +56,7 @@ class Server {
   }
 
   request(key = 'vm01', signal?: AbortSignal): Parameters<ConnectionPool['open']>[0] & { open: Server['open'] } {
-    return { key, connect: this.connect, open: this.open, signal }
+    return { key, connect: this.connect, isSession: true, open: this.open, signal }
   }
 }
 
@@ -71,6 +73,26 @@ describe('the connection pool', () => {
     const pool = new ConnectionPool(10)
     await Promise.all(Array.from({ length: 35 }, () => pool.open(server.request())))
     expect(server.lines.map((line) => line.open)).toEqual([10, 10, 10, 5])
+  })
+
+  it('gives Dropbear one session at a time on a connection, however many wait for the first', async () => {
+    const server = new Server(10, 'SSH-2.0-dropbear_2022.83')
+    const pool = new ConnectionPool(10)
+    const [first] = await Promise.all(Array.from({ length: 5 }, () => pool.open(server.request())))
+    expect(server.lines.map((line) => line.open)).toEqual([1, 1, 1, 1, 1])
+    first?.held.end()
+    await first?.held.closed
+    await pool.open(server.request())
+    expect(server.lines.map((line) => line.open)).toEqual([1, 1, 1, 1, 1])
+  })
+
+  it('lets streams through Dropbear share a connection, also with a session', async () => {
+    const server = new Server(10, 'SSH-2.0-dropbear')
+    const pool = new ConnectionPool(10)
+    const stream = { ...server.request(), isSession: false }
+    await Promise.all([pool.open(stream), pool.open(server.request()), pool.open(stream)])
+    await pool.open(stream)
+    expect(server.lines.map((line) => line.open)).toEqual([4])
   })
 
   it('says so when a connection with nothing else on it is refused a channel', async () => {
