@@ -2,7 +2,8 @@ import type { RemexError } from './errors.ts'
 import { hostState, type HostState } from './host-state.ts'
 
 /**
- * How a run ended. `lost`: it was started, and nobody knows how it ended. `not_started`: it certainly never ran.
+ * How a run ended. `lost`: it was started, and nobody knows how it ended, or the connection broke after its end and before all of
+ * its output had come. `not_started`: it certainly never ran.
  */
 export type Ended = 'exited' | 'signaled' | 'timed_out' | 'cancelled' | 'lost' | 'not_started'
 

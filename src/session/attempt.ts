@@ -80,7 +80,10 @@ async function follow(following: Following): Promise<AttemptReport> {
     return { end: { kind: first, killed }, outputIncomplete: !complete }
   }
   const complete = await outputEnds(output, { clock: following.context.clock, flow: reading })
+  // sshd tells of the exit before it has sent what the command wrote: the connection may break in between.
+  const isBroken = complete && !channel.isOutputWhole
   channel.close()
+  if (isBroken) return { end: { kind: 'lost', ...(first.kind !== 'lost' && { after: first }) }, outputIncomplete: false }
   if (!mark.seen && first.kind !== 'lost') throw sudoFailure(mark, following)
   return { end: first, outputIncomplete: !complete }
 }

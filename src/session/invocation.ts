@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import type { KillVerdict } from '../core/outcome.ts'
 import type { Secret } from '../core/secret.ts'
-import type { PtyOptions } from '../transport/contract.ts'
+import type { ChannelExit, PtyOptions } from '../transport/contract.ts'
 
 /** One command for one host, with everything decided. */
 export interface Invocation {
@@ -41,4 +41,5 @@ export type AttemptEnd =
   | { readonly kind: 'exited'; readonly exitCode: number }
   | { readonly kind: 'signaled'; readonly signal: string }
   | { readonly kind: 'timed_out' | 'cancelled'; readonly killed: KillVerdict }
-  | { readonly kind: 'lost' }
+  /** `after`: how the process ended, where that had come and not all of its output. */
+  | { readonly kind: 'lost'; readonly after?: Exclude<ChannelExit, { readonly kind: 'lost' }> }

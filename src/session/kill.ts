@@ -68,7 +68,8 @@ async function output(channel: Channel, signal: AbortSignal): Promise<string> {
     drain(channel.stderr, () => undefined),
   ])
   channel.close()
-  return text
+  // A verdict that broke off reads as another one.
+  return channel.isOutputWhole ? text : ''
 }
 
 /** Reads the script's last line; anything else is an unknown verdict. Exported for its tests. */

@@ -128,13 +128,14 @@ export class Session {
     const ended = end.kind
     if (end.kind === 'exited') return { ...NO_EXIT, ended, exitCode: end.exitCode, error: null }
     if (end.kind === 'signaled') return { ...NO_EXIT, ended, signal: end.signal, error: null }
-    if (end.kind === 'lost') return { ...NO_EXIT, ended, error: this.#lost() }
+    if (end.kind === 'lost') return { ...NO_EXIT, ended, error: this.#lost(end) }
     return { ...NO_EXIT, ended, killed: end.killed, error: this.#stopped(end.kind, timeoutMs) }
   }
 
-  #lost(): RemexError {
+  #lost({ after }: Extract<AttemptReport['end'], { readonly kind: 'lost' }>): RemexError {
     const { id: vmId, address, port } = this.host
-    return remexError('CONNECTION_LOST', `the connection to ${vmId} (${address} port ${port}) broke while the command ran; how it ended is not known`, { vmId, mayHaveRun: true })
+    const when = after ? `after the command had ended (${after.kind === 'exited' ? `exit status ${after.exitCode}` : `SIG${after.signal}`}) and before all of its output had come` : 'while the command ran; how it ended is not known'
+    return remexError('CONNECTION_LOST', `the connection to ${vmId} (${address} port ${port}) broke ${when}`, { vmId, mayHaveRun: true })
   }
 
   #stopped(kind: 'timed_out' | 'cancelled', timeoutMs: number): RemexError {

@@ -16,6 +16,8 @@ export interface Channel {
   /** Unread data holds the SSH window closed: memory stays bounded. Ends at the server's EOF or when the connection breaks. */
   readonly stdout: Readable
   readonly stderr: Readable
+  /** Whether the server has said that no more output follows. Where the streams have ended without it, the connection broke, and output is missing. */
+  readonly isOutputWhole: boolean
   /** Settles when the exit is known, or with `lost` when the channel closes without one. Never rejects. Output may still follow. */
   readonly exit: Promise<ChannelExit>
   /** Settles when the channel is closed on both sides, or its connection is gone. Never rejects. */

@@ -52,6 +52,7 @@ function ends({ connect, network }: ContractCase): void {
     expect(await connection.closed).toMatchObject({ code: 'CONNECTION_LOST', vmId: 'vm01' })
     expect(connection.isClosed).toBe(true)
     expect(await Promise.all(channels.map(({ stdout }) => text(stdout)))).toEqual(channels.map(() => 'started\n'))
+    expect(channels.map(({ isOutputWhole }) => isOutputWhole)).toEqual(channels.map(() => false))
     expect(await Promise.all(channels.map(({ exit }) => exit))).toEqual(channels.map(() => ({ kind: 'lost' })))
     await Promise.all(channels.map(({ closed }) => closed))
     await expect(connection.exec('true')).rejects.toMatchObject({ code: 'CONNECTION_LOST', mayHaveRun: false })
@@ -68,6 +69,16 @@ function ends({ connect, network }: ContractCase): void {
     channel.stdin.end('late')
     connection.close()
     expect((await buffer(channel.stdout)).length).toBeGreaterThan(1_000_000)
+  })
+
+  test('that is cut leaves output whole that had come to its end', async (context) => {
+    const connection = await connect(context, { port: network(context).port })
+    const channel = await connection.exec('echo all')
+    await channel.closed
+    network(context).cut()
+    await connection.closed
+    expect(await text(channel.stdout)).toBe('all\n')
+    expect(channel.isOutputWhole).toBe(true)
   })
 
   test('keeps the exit status that came before the cut', async (context) => {

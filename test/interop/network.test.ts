@@ -57,6 +57,26 @@ describe.skipIf(!server)(`a misbehaving network before the machine’s OpenSSH s
     expect(lines.every((line, index) => line === `line ${index}`)).toBe(true)
   }))
 
+  // sshd tells of the exit when it has happened; a process that holds the output open stands for output that is still under way.
+  const EXITS_FIRST = '(while kill -0 $$ 2>/dev/null; do :; done; sleep 0.3; echo late; exec sleep 20) & echo early; exit 3'
+
+  it.concurrent.each(['ssh2', 'openssh'])('that is cut between the exit and the end of the output gives a lost run, which names the exit, by %s', (engine) => behindNetwork(async ({ network, host }) => {
+    const onOutput = (_stream: string, chunk: Buffer): void => {
+      if (String(chunk).includes('late')) network.cut()
+    }
+    const error = await failureOf(host.run(EXITS_FIRST, { onOutput, retries: 3 }))
+    expect(error).toMatchObject({ code: 'CONNECTION_LOST', mayHaveRun: true, message: expect.stringMatching(/broke after the command had ended \(exit status 3\) and before all of its output/) as string })
+    expect(error.result).toMatchObject({ ended: 'lost', stdout: 'early\nlate\n', exitCode: null, attempts: 1, success: false })
+  }, { engine }))
+
+  it.concurrent('that is cut between the exit and the end of the output has an idempotent command run again', () => behindNetwork(async ({ network, host }) => {
+    let cuts = 0
+    const onOutput = (_stream: string, chunk: Buffer): void => {
+      if (String(chunk).includes('late') && cuts++ === 0) network.cut()
+    }
+    expect(await host.run(EXITS_FIRST, { onOutput, retries: 3, idempotent: true })).toMatchObject({ ended: 'exited', exitCode: 3, attempts: 2, stdout: 'early\nlate\n' })
+  }))
+
   it.concurrent('that stalls is found by keepalive', () => behindNetwork(async ({ network, host }) => {
     await host.run('true')
     const startMs = performance.now()

@@ -55,6 +55,7 @@ export function childChannel(command: readonly string[], cwd: string): Channel {
     stdin: child.stdin,
     stdout: child.stdout,
     stderr: child.stderr,
+    isOutputWhole: true,
     exit,
     closed: new Promise((resolve) => child.once('close', () => resolve())),
     signal: () => undefined,

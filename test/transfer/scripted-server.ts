@@ -45,7 +45,7 @@ export function scriptedChannel(script: (request: Buffer, server: ScriptedServer
     close()
   }
   const exit = closed.then(() => ({ kind: 'lost' }) as const)
-  return { stdin, stdout, stderr: new PassThrough(), exit, closed, signal: () => undefined, close: shut }
+  return { stdin, stdout, stderr: new PassThrough(), isOutputWhole: true, exit, closed, signal: () => undefined, close: shut }
 }
 
 const VERSION = framed(Buffer.concat([Buffer.from([2]), uint32(3)]))

@@ -146,7 +146,7 @@ export class DurableRuns {
     if (live.ended !== 'exited' || signal?.aborted) return { ...(live.error && { error: live.error }) }
     const header = new HeaderSplitter(reader.take)
     const rest = await this.#program(fetchProgram(runId, reader.offsets), { onOutput: header.take, signal, quiet: true })
-    if (rest.ended === 'exited' && header.lines) return { facts: readFacts(header.lines) }
+    if (rest.ended === 'exited' && header.lines && !rest.outputIncomplete) return { facts: readFacts(header.lines) }
     return { ...(rest.error && { error: rest.error }) }
   }
 
@@ -157,6 +157,9 @@ export class DurableRuns {
   }
 
   async #program(text: string, how: ProgramOptions): Promise<SessionReport> {
+    let isOver = false
+    // What comes after its end another one fetches: nothing may come twice.
+    const onOutput = how.onOutput && ((...given: Parameters<OutputListener>) => (isOver ? undefined : how.onOutput?.(...given)))
     const report = await this.#session.run({
       runId: newRunId(this.#clock.now()),
       text,
@@ -169,10 +172,11 @@ export class DurableRuns {
       maxOutputBytes: how.quiet ? 0 : MOST_ANSWER_BYTES,
       idempotent: !how.quiet,
       attempts: how.attempts ?? 1,
-      onOutput: how.onOutput,
+      onOutput,
       signal: how.signal,
       ...(how.unstoppable && { unstoppable: true }),
     })
+    isOver = true
     if (report.error && !how.quiet) throw report.error
     return report
   }

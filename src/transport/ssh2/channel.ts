@@ -18,19 +18,24 @@ export class Ssh2Channel implements Channel {
   readonly closed: Promise<void>
   readonly #channel: ClientChannel
   readonly #home: ChannelHome
+  readonly #inbound: Inbound
 
   constructor(channel: ClientChannel, home: ChannelHome) {
     this.#channel = channel
     this.#home = home
-    const inbound = new Inbound(channel, home)
+    this.#inbound = new Inbound(channel, home)
     // Errors of these streams (a write after the end) say nothing that the promises do not say.
     channel.on('error', () => undefined)
     channel.stderr.on('error', () => undefined)
     this.exit = exitOf(channel)
     this.closed = new Promise((resolve) => channel.once('close', () => resolve()))
     this.stdin = inputStream(new Outbound(channel, home))
-    this.stdout = inboundStream(inbound, channel)
-    this.stderr = inboundStream(inbound, channel.stderr)
+    this.stdout = inboundStream(this.#inbound, channel)
+    this.stderr = inboundStream(this.#inbound, channel.stderr)
+  }
+
+  get isOutputWhole(): boolean {
+    return this.#inbound.isWhole
   }
 
   /** Throws `USAGE` for a name that SSH does not have (RFC 4254 section 6.10). */

@@ -15,10 +15,16 @@ export class Inbound {
   readonly #channel: ClientChannel
   readonly #home: ChannelHome
   readonly #full = new Set<Sink>()
+  #isWhole = false
 
   constructor(channel: ClientChannel, home: ChannelHome) {
     this.#channel = channel
     this.#home = home
+  }
+
+  /** Whether the server ended it: ssh2 ends it too when the connection is gone. */
+  get isWhole(): boolean {
+    return this.#isWhole
   }
 
   /** Leads `source`, the channel or its stderr, into `sink` from now on, beginning with what it has already. */
@@ -26,7 +32,11 @@ export class Inbound {
     const pushEnd = source.push.bind(source)
     const early: unknown = source.read()
     if (Buffer.isBuffer(early)) this.#give(sink, early)
-    source.push = (chunk: unknown): boolean => (Buffer.isBuffer(chunk) ? this.#give(sink, chunk) : pushEnd(null))
+    source.push = (chunk: unknown): boolean => {
+      if (Buffer.isBuffer(chunk)) return this.#give(sink, chunk)
+      this.#isWhole ||= isUsable(this.#home)
+      return pushEnd(null)
+    }
     source.once('end', () => sink.take(null))
     // Nothing is in it any more; flowing, it comes to its end by itself.
     source.resume()

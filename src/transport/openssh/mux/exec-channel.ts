@@ -37,6 +37,10 @@ export class ExecChannel implements Channel {
     void this.closed.then(() => tellExit({ kind: 'lost' }))
   }
 
+  get isOutputWhole(): boolean {
+    return this.mux.isWhole
+  }
+
   /** Throws `USAGE` for a name that SSH does not have (RFC 4254 section 6.10). */
   signal(name: string): void {
     if (!SIGNALS.includes(name)) throw remexError('USAGE', `SSH has no signal ${printable(name)}`)

@@ -52,6 +52,7 @@ export class MuxChannel {
   #isEofSent = false
   #isCloseSent = false
   #isEnded = false
+  #isWhole = false
   #isOver = false
   #isLost = false
 
@@ -61,6 +62,11 @@ export class MuxChannel {
     this.#ends = ends
     this.#window = new ReceiveWindow(home.timing)
     this.over = new Promise((resolve) => { this.#settle = resolve })
+  }
+
+  /** Whether the server ended its output. */
+  get isWhole(): boolean {
+    return this.#isWhole
   }
 
   /** Whether it ended because its connection did. */
@@ -233,6 +239,7 @@ export class MuxChannel {
   #endStreams(): void {
     if (this.#isEnded) return
     this.#isEnded = true
+    this.#isWhole = !this.#isLost
     this.#ends.stdout.take(null)
     this.#ends.stderr.take(null)
   }
