@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -110,7 +110,8 @@ describe.each(SHELLS.filter(({ missing }) => !missing))('the supervisor of durab
     await until(() => findProcesses({ marker: `REMEX_RUN_ID=${runId}` }).length === 1, { what: 'the command' })
     await writeFile(join(folder, 'stop'), 'cancelled\n')
     await endProcesses({ marker: `REMEX_RUN_ID=${runId}` })
-    await writeFile(join(folder, 'verdict'), 'remex-killed tree 1\n')
+    await writeFile(join(folder, 'verdict.new'), 'remex-killed tree 1\n')
+    await rename(join(folder, 'verdict.new'), join(folder, 'verdict'))
     await closed(supervisor)
     expect(await endOf(folder)).toMatchObject({ stop: 'cancelled', verdict: 'remex-killed tree 1', status: '137' })
   })

@@ -79,7 +79,8 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const data = randomBytes(8 * MB + 12_345)
     await writeFile(join(from, 'source'), data)
     await writeFile(join(to, 'target'), 'old')
-    const error = await failure(move({}, cutAfter(5 * MB)))
+    // Several channels side by side, as a slow machine gets them, may leave a hole at the very beginning.
+    const error = await failure(move({ mostLanes: 1 }, cutAfter(5 * MB)))
     expect(error).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringMatching(/it stood at \d{7} of 8400953 bytes, which are kept/), hint: expect.stringContaining('--resume') })
     expect(await readFile(join(to, 'target'), 'utf8')).toBe('old')
     const receipt = await move({ resume: true })
