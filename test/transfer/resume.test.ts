@@ -67,6 +67,11 @@ async function failure(work: Promise<unknown>): Promise<RemexError> {
   return (await work.then(() => undefined, (error: unknown) => error)) as RemexError
 }
 
+/** What a transfer fails with that is cut. It has one channel: several, as a slow machine gets them, may leave a hole at the beginning. */
+function interrupted(move: Stage['move'], afterBytes: number): Promise<RemexError> {
+  return failure(move({ mostLanes: 1 }, cutAfter(afterBytes)))
+}
+
 /** The one unfinished file in a directory. */
 async function partOf(directory: string): Promise<string> {
   const [name = ''] = await leftovers(directory)
@@ -79,8 +84,7 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const data = randomBytes(8 * MB + 12_345)
     await writeFile(join(from, 'source'), data)
     await writeFile(join(to, 'target'), 'old')
-    // Several channels side by side, as a slow machine gets them, may leave a hole at the very beginning.
-    const error = await failure(move({ mostLanes: 1 }, cutAfter(5 * MB)))
+    const error = await interrupted(move, 5 * MB)
     expect(error).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringMatching(/it stood at \d{7} of 8400953 bytes, which are kept/), hint: expect.stringContaining('--resume') })
     expect(await readFile(join(to, 'target'), 'utf8')).toBe('old')
     const receipt = await move({ resume: true })
@@ -94,7 +98,7 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const { from, to, move } = await stage(direction)
     const data = randomBytes(4 * MB)
     await writeFile(join(from, 'source'), data)
-    await failure(move({}, cutAfter(3 * MB)))
+    await interrupted(move, 3 * MB)
     expect(await leftovers(to)).toHaveLength(1)
     expect(await move()).toMatchObject({ resumedFromBytes: 0, sha256: sha256(data) })
     expect(await readdir(to)).toEqual(['target'])
@@ -112,7 +116,7 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const { from, to, move } = await stage(direction)
     const before = randomBytes(8 * MB)
     await writeFile(join(from, 'source'), before)
-    await failure(move({}, cutAfter(4 * MB)))
+    await interrupted(move, 4 * MB)
     await writeFile(await partOf(to), before.subarray(0, 6 * MB + 99))
     const after = change(before)
     await writeFile(join(from, 'source'), after)
@@ -128,7 +132,7 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const { from, to, move } = await stage(direction)
     const data = randomBytes(40 * MB)
     await writeFile(join(from, 'source'), data)
-    await failure(move({}, cutAfter(4 * MB)))
+    await interrupted(move, 4 * MB)
     await writeFile(await partOf(to), Buffer.from(data.subarray(0, 39 * MB)).fill(0, 30 * MB + 100, 30 * MB + 200))
     expect(await move({ resume: true })).toMatchObject({ resumedFromBytes: 30 * MB, sha256: sha256(data) })
   })
@@ -137,7 +141,7 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const { from, move } = await stage(direction)
     const data = randomBytes(4 * MB)
     await writeFile(join(from, 'source'), data)
-    await failure(move({}, cutAfter(3 * MB)))
+    await interrupted(move, 3 * MB)
     const run: LocalHost['run'] = async () => ({ exitCode: 1, stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) })
     expect(await move({ resume: true }, { run })).toMatchObject({ resumedFromBytes: 0, sha256: sha256(data), verified: true })
   })
@@ -174,7 +178,7 @@ describe.skipIf(sftpServerPath === undefined).each(['upload', 'download'] as con
     const { from, to, home, move } = await stage(direction)
     const data = randomBytes(4 * MB)
     await writeFile(join(from, 'source'), data)
-    await failure(move({}, cutAfter(3 * MB)))
+    await interrupted(move, 3 * MB)
     const part = await partOf(to)
     await rename(part, join(home, 'victim'))
     await symlink(join(home, 'victim'), part)
@@ -200,7 +204,7 @@ describe.skipIf(sftpServerPath === undefined)('a part of a file', () => {
     const { from, to, move } = await stage('upload')
     const data = randomBytes(5 * MB)
     await writeFile(join(from, 'source'), data)
-    await failure(move({}, cutAfter(4 * MB)))
+    await interrupted(move, 4 * MB)
     await truncate(join(from, 'source'), 100)
     expect(await move({ resume: true })).toMatchObject({ sizeBytes: 100, verified: true })
     expect((await readFile(join(to, 'target'))).length).toBe(100)
