@@ -69,6 +69,17 @@ describe.skipIf(!server)(`a misbehaving network before the machine’s OpenSSH s
     expect(error.result).toMatchObject({ ended: 'lost', stdout: 'early\nlate\n', exitCode: null, attempts: 1, success: false })
   }, { engine }))
 
+  it.concurrent.each(['ssh2', 'openssh'])('that is cut at any byte of the answer gives all of the output or a lost run, by %s', (engine) => behindNetwork(async ({ network, host }) => {
+    for (let bytes = 30_000; bytes < 53_000; bytes += 800) {
+      await host.run('true')
+      network.cutAfterBytes(bytes, 'toClient')
+      const run = host.run('head -c 25000 /dev/zero; head -c 25000 /dev/zero >&2; exit 7')
+      const { ended, exitCode, stdoutBytes, stderrBytes } = await run.catch((error: unknown) => (error as RemexError).result as RunResult)
+      if (ended !== 'lost') expect({ bytes, ended, exitCode, stdoutBytes, stderrBytes }).toEqual({ bytes, ended: 'exited', exitCode: 7, stdoutBytes: 25_000, stderrBytes: 25_000 })
+      network.cutAfterBytes(Number.MAX_SAFE_INTEGER / 2, 'toClient')
+    }
+  }, { engine }))
+
   it.concurrent('that is cut between the exit and the end of the output has an idempotent command run again', () => behindNetwork(async ({ network, host }) => {
     let cuts = 0
     const onOutput = (_stream: string, chunk: Buffer): void => {
