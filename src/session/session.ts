@@ -134,8 +134,12 @@ export class Session {
 
   #lost({ after }: Extract<AttemptReport['end'], { readonly kind: 'lost' }>): RemexError {
     const { id: vmId, address, port } = this.host
-    const when = after ? `after the command had ended (${after.kind === 'exited' ? `exit status ${after.exitCode}` : `SIG${after.signal}`}) and before all of its output had come` : 'while the command ran; how it ended is not known'
-    return remexError('CONNECTION_LOST', `the connection to ${vmId} (${address} port ${port}) broke ${when}`, { vmId, mayHaveRun: true })
+    const broke = `the connection to ${vmId} (${address} port ${port}) broke`
+    const about = { vmId, mayHaveRun: true }
+    if (!after) return remexError('CONNECTION_LOST', `${broke} while the command ran; how it ended is not known`, about)
+    const how = after.kind === 'exited' ? `exit status ${after.exitCode}` : `SIG${after.signal}`
+    const hint = 'It is over, and only output is missing. Repeat it where that is harmless; with --durable what is missing is fetched.'
+    return remexError('CONNECTION_LOST', `${broke} after the command had ended (${how}) and before all of its output had come`, { ...about, hint })
   }
 
   #stopped(kind: 'timed_out' | 'cancelled', timeoutMs: number): RemexError {
