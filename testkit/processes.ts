@@ -18,18 +18,25 @@ export interface ProcessFilter {
   readonly uid?: number
 }
 
+/** So many looks in a row that find nothing are believed. */
+const QUIET_LOOKS = 3
+
 /**
  * Ends every process that the filter names with KILL, by its id, until none is left: what they start meanwhile too.
  * Never touches this process. Without /proc only `roots` themselves are ended. Gives up after 5 s by throwing.
  */
 export async function endProcesses(filter: ProcessFilter): Promise<void> {
   let roots = filter.roots ?? []
+  // A process that is started while we look may be missed, and for a moment of exec it shows no environment: one look is not enough.
+  const quietLooks = filter.marker === undefined && filter.uid === undefined ? 1 : QUIET_LOOKS
+  let quiet = 0
   for (let attempt = 0; attempt < 250; attempt++) {
     // What was found stays named: when a parent dies first, its children have another one.
     roots = findProcesses({ ...filter, roots })
-    if (roots.length === 0) return
+    quiet = roots.length === 0 ? quiet + 1 : 0
+    if (quiet === quietLooks) return
     for (const pid of roots) signalProcess(pid, 'SIGKILL')
-    await delay(20)
+    await delay(quiet > 0 ? 10 : 20)
   }
   throw new Error(`processes do not end: ${roots.join(' ')}`)
 }

@@ -36,6 +36,19 @@ describe.skipIf(!existsSync('/proc/self/status'))('endProcesses', () => {
     expect(findProcesses({ roots: [stranger] })).toContain(stranger)
   })
 
+  test('does not overlook one that is between two programs', async () => {
+    const marker = `TESTKIT_MARK=${randomBytes(8).toString('hex')}`
+    const [name = '', value = ''] = marker.split('=')
+    // Each program starts the next at once, in place of itself.
+    const chain = '[ "$1" -eq 0 ] && exec sleep 1000; exec sh -c "$0" "$0" $(($1-1))'
+    for (let round = 0; round < 20; round++) {
+      start(`setsid sh -c '${chain}' '${chain}' 40 & exit 0`, { [name]: value })
+      await until(() => findProcesses({ marker }).length > 0, { what: 'it begins' })
+      await endProcesses({ marker })
+      expect(findProcesses({ marker })).toEqual([])
+    }
+  })
+
   test('is done at once when there is nothing to end', async () => {
     const pid = start('exit 0')
     await until(() => findProcesses({ roots: [pid] }).length === 0, { what: 'its end' })
