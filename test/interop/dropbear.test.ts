@@ -49,7 +49,7 @@ describe.skipIf(!server)(`against the machine’s Dropbear server${reason && ` (
   it.each(['ssh2', 'openssh'])('many commands at once all end as they should, and run once, by %s', async (engine) => {
     const remex = await fleet.open({ settings: { engine } })
     const file = `ran-${engine}`
-    // Dropbear closed one in ten when they shared a connection, and had run half of those.
+    // Dropbear closed one in ten when they shared a connection, and had run most of those.
     const results = await Promise.all(Array.from({ length: 60 }, (_, index) => remex.host('vm01').run(`echo ${index} >>"$RAN"; exit ${index}`, { env: { RAN: file } })))
     expect(results.map(({ exitCode }) => exitCode)).toEqual(results.map((_, index) => index))
     const ran = (await host.run(['cat', file])).stdout.trim().split('\n')
