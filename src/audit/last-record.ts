@@ -1,9 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Head } from './head.ts'
-import { MAX_LINE_BYTES, readLine } from './line.ts'
+import { MAX_LINE_BYTES, NEWLINE, readLine } from './line.ts'
 
-/** What ends a line. */
-export const NEWLINE = 0x0a
 /** How much of the end of a log is looked at at first. */
 export const WINDOW_BYTES = 65_536
 

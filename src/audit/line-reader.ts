@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { MAX_LINE_BYTES } from './line.ts'
+import { MAX_LINE_BYTES, NEWLINE } from './line.ts'
 
 /** A line of a file. */
 export interface Line {
@@ -10,7 +10,6 @@ export interface Line {
 }
 
 const CHUNK_BYTES = 262_144
-const NEWLINE = 0x0a
 
 /**
  * The lines of `file` from the offset `start` to its end, those of a chunk at a time. Bytes behind the last newline are

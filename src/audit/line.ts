@@ -27,6 +27,8 @@ export type LineContent =
   | { readonly kind: 'altered'; readonly seq: number | undefined }
   | { readonly kind: 'not_json' }
 
+/** What ends a line. */
+export const NEWLINE = 0x0a
 /** Control, format and separator characters and lone halves of pairs: what a terminal obeys or what cannot be seen. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}\u202f]/gu
 const PREFIX = /^\{"seq":([1-9]\d{0,15}),"(?:time":"[^"\\]{1,40}","event":"([^"\\]{1,256})")?/

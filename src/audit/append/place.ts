@@ -2,8 +2,8 @@ import { fstatSync } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { Head } from '../head.ts'
 import { readLines } from '../line-reader.ts'
-import { NEWLINE, lastRecord, readRange, WINDOW_BYTES } from '../last-record.ts'
-import { readLine, START, type Position } from '../line.ts'
+import { lastRecord, readRange, WINDOW_BYTES } from '../last-record.ts'
+import { NEWLINE, readLine, START, type Position } from '../line.ts'
 
 /** Where the next record goes. */
 export interface Place {

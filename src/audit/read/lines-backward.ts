@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { MAX_LINE_BYTES } from '../line.ts'
+import { MAX_LINE_BYTES, NEWLINE } from '../line.ts'
 
 /** A line, read from the end of a file. */
 export interface BackwardLine {
@@ -10,7 +10,6 @@ export interface BackwardLine {
 }
 
 const CHUNK_BYTES = 262_144
-const NEWLINE = 0x0a
 
 /**
  * The lines of `file`, without their newlines, from its end to its beginning, those of a chunk at a time. Bytes behind the
