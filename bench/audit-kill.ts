@@ -7,6 +7,7 @@ import { lookAt, type Look } from './audit/kill-check.ts'
 import { startWriter, type Writer } from './audit/writer.ts'
 import { interruption } from './lib/interruption.ts'
 import { ownProgram, type OwnProgram } from './lib/own-program.ts'
+import { printedProof } from './lib/proof.ts'
 import { seededRandom, type Random } from './lib/random.ts'
 import { makeWorkspace } from './lib/workspace.ts'
 
@@ -48,12 +49,10 @@ const MOST_MORE_MS = 3
 
 /** `./remex bench audit --kills N`: proves it and prints the figures. Resolves with the exit status: 1 when anything was wrong. */
 export async function benchKills(options: KillOptions): Promise<number> {
-  process.stdout.write(`seed ${options.seed}\n`)
-  const startMs = performance.now()
-  const proof = await proveKills({ ...options, interrupted: interruption() }, (done, { wrong }) => {
+  const prove = (): Promise<KillProof> => proveKills({ ...options, interrupted: interruption() }, (done, { wrong }) => {
     if (done % 100 === 0) process.stdout.write(`${done} kills, ${wrong.length} wrong\n`)
   })
-  process.stdout.write(`${report(proof)}\n${((performance.now() - startMs) / 1000).toFixed(0)} s in all\n`)
+  const proof = await printedProof(options.seed, prove, report)
   return proof.wrong.length === 0 ? 0 : 1
 }
 

@@ -4,6 +4,7 @@ import { anewKinds } from './audit/tamper-anew.ts'
 import { singleKinds, type Kind } from './audit/tamper-kinds.ts'
 import { makeTamperScene, type Tampering, type TamperScene } from './audit/tamper-scene.ts'
 import { interruption } from './lib/interruption.ts'
+import { printedProof } from './lib/proof.ts'
 import { seededRandom } from './lib/random.ts'
 import { makeWorkspace } from './lib/workspace.ts'
 
@@ -40,15 +41,16 @@ const FILES = 3
 
 /** `./remex bench audit --tamper`: proves it and prints the figures. Resolves with the exit status: 1 when anything was not found and named. */
 export async function benchTamper(options: TamperOptions): Promise<number> {
-  process.stdout.write(`seed ${options.seed}\n`)
-  const startMs = performance.now()
-  const proof = await proveTamper({ ...options, interrupted: interruption() }, ({ name, tried, found, named }) => {
+  const prove = (): Promise<TamperProof> => proveTamper({ ...options, interrupted: interruption() }, ({ name, tried, found, named }) => {
     process.stdout.write(`${name}: ${tried} tried, ${found} found, ${named} named\n`)
   })
-  const sum = (of: 'tried' | 'found' | 'named'): number => proof.kinds.reduce((all, kind) => all + kind[of], 0)
-  process.stdout.write(`${proof.records} records in ${proof.files} files: ${sum('tried')} tried, ${sum('found')} found, ${sum('named')} named\n`)
-  process.stdout.write(`${[...proof.wrong.slice(0, 20), `${((performance.now() - startMs) / 1000).toFixed(0)} s in all`].join('\n')}\n`)
+  const proof = await printedProof(options.seed, prove, report)
   return proof.wrong.length === 0 ? 0 : 1
+}
+
+function report({ records, files, kinds, wrong }: TamperProof): string {
+  const sum = (of: 'tried' | 'found' | 'named'): number => kinds.reduce((all, kind) => all + kind[of], 0)
+  return [`${records} records in ${files} files: ${sum('tried')} tried, ${sum('found')} found, ${sum('named')} named`, ...wrong.slice(0, 20)].join('\n')
 }
 
 /** Tampers with a log in every way there is of each kind, and looks whether each is found and the first wrong record named. */

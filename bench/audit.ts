@@ -1,6 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { Skipped } from '../testkit/daemon.ts'
 import { benchKills } from './audit-kill.ts'
 import { benchTamper } from './audit-tamper.ts'
 import { appendRow } from './audit/append.ts'
@@ -8,17 +6,16 @@ import type { AuditRow } from './audit/entry.ts'
 import { fanRow } from './audit/fan.ts'
 import { makeLongLog, type LongLog, type LongLogShape } from './audit/long-log.ts'
 import { listRow, verifyRow } from './audit/reading.ts'
-import type { RowResult } from './harness.ts'
-import { numberOf, refuseNoDate } from './lib/arguments.ts'
+import { numberOf, onlyOf, refuseNoDate, refuseQuickWrite } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
-import { measuredRow, type Failed } from './lib/measured-row.ts'
-import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
-import { withSection } from './lib/section.ts'
-import { markdownTable, textTable } from './lib/tables.ts'
+import { measuredRow } from './lib/measured-row.ts'
+import { thisMachine, type Machine } from './lib/machine.ts'
+import { measuredOf, outcomeText, statusOf, takeTurns, type Outcome } from './lib/outcomes.ts'
+import { requireSection, writeSection } from './lib/page.ts'
+import { markdownTable } from './lib/tables.ts'
 import { makeWorkspace } from './lib/workspace.ts'
 
-/** The page that `--write` puts the results into, from the top of the checkout, and the section's name in it. */
-const PAGE = 'docs/benchmarks.md'
+/** The section of the page that `--write` puts the results into. */
 const SECTION = 'bench-audit'
 const USAGE = 'remex bench audit [--only id,id] [--rounds N] [--quick] [--json] [--write YYYY-MM-DD] | --tamper [--seed N] | --kills N [--seed N]'
 
@@ -44,9 +41,6 @@ interface Plan {
   readonly proof: (() => Promise<number>) | undefined
 }
 
-/** A result, or why there is none: it cannot be measured here, or it failed. */
-type Result = { readonly id: string } & (RowResult | Skipped | Failed)
-
 /**
  * `./remex bench audit`: measures what the audit log costs and how fast it is read, one row after the other, and prints them on
  * stdout; or proves what is said of logs that are tampered with, and of writers that are killed. Resolves with the exit status:
@@ -56,33 +50,22 @@ type Result = { readonly id: string } & (RowResult | Skipped | Failed)
 export async function benchAudit(args: readonly string[], rows: readonly AuditRow[] = auditRows): Promise<number> {
   const plan = planOf(args, rows)
   if (plan.proof) return plan.proof()
-  // Before anything is measured: without its place in the page the figures would be lost.
-  if (plan.writeDate) withSection(readFileSync(PAGE, 'utf8'), '', SECTION)
+  if (plan.writeDate) requireSection(SECTION)
   const machine = thisMachine()
-  if (!plan.json) process.stdout.write(`${describeMachine(machine)}\n\n`)
-  const results = await measureAll(plan, machine)
-  if (plan.writeDate) writePage(results, machine, plan.writeDate)
-  return results.some((result) => 'failed' in result || ('reached' in result && result.reached === false)) ? 1 : 0
+  const outcomes = await measureAll(plan, machine)
+  if (plan.writeDate) writeSection(SECTION, { date: plan.writeDate, machine }, [markdownTable(measuredOf(outcomes))])
+  return statusOf(outcomes)
 }
 
-async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result[]> {
+async function measureAll(plan: Plan, machine: Machine): Promise<readonly Outcome[]> {
   const interrupted = interruption()
   await using space = await makeWorkspace()
-  const { quick, rounds } = plan
+  const { quick, rounds, json } = plan
   let made: Promise<LongLog> | undefined
   const longLog = (): Promise<LongLog> => (made ??= space.disk.directory(0o700).then((folder) => makeLongLog(folder, quick ? QUICK : LONG)))
-  const results: Result[] = []
-  for (const entry of plan.entries) {
-    const result = await measuredRow(entry.id, entry.open({ quick, rounds, space, longLog }), interrupted)
-    results.push(result)
-    process.stdout.write(plan.json ? `${JSON.stringify({ ...result, machine })}\n` : `${shown(result)}\n`)
-  }
-  return results
-}
-
-function shown(result: Result): string {
-  if ('skipped' in result) return `${result.id}: skipped, ${result.skipped}\n`
-  return 'failed' in result ? `${result.id}: FAILED, ${result.failed}\n` : textTable([result])
+  const turns = plan.entries.map((entry) => () => measuredRow(entry.id, entry.open({ quick, rounds, space, longLog }), interrupted))
+  // Awaited here: the workspace is removed when this returns.
+  return await takeTurns(turns, { json, machine, text: outcomeText })
 }
 
 function planOf(args: readonly string[], rows: readonly AuditRow[]): Plan {
@@ -91,11 +74,9 @@ function planOf(args: readonly string[], rows: readonly AuditRow[]): Plan {
   const options = { only: text, rounds: text, write: text, json: flag, quick: flag, tamper: flag, kills: text, seed: text }
   const { values } = parseArgs({ args: [...args], options })
   const { write: writeDate, quick = false, json = false } = values
-  const only = values.only?.split(',')
-  const unknown = only?.find((id) => !rows.some((row) => row.id === id))
-  if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
+  const only = onlyOf(values.only, rows.map(({ id }) => id), USAGE)
   refuseNoDate(writeDate, USAGE)
-  if (writeDate !== undefined && quick) throw new Error(`--quick is no measurement to --write down\n${USAGE}`)
+  refuseQuickWrite(writeDate, quick, USAGE)
   const entries = rows.filter(({ id }) => only?.includes(id) ?? true)
   return { entries, rounds: numberOf('--rounds', values.rounds, { form: /^[1-9]\d{0,4}$/, usage: USAGE }), quick, json, writeDate, proof: proofOf(values) }
 }
@@ -107,10 +88,4 @@ function proofOf({ tamper, kills, seed: given }: { readonly tamper?: boolean; re
   if (tamper) return () => benchTamper({ records: TAMPERED_RECORDS, seed })
   if (given !== undefined) throw new Error(`--seed is for --tamper and --kills\n${USAGE}`)
   return undefined
-}
-
-function writePage(results: readonly Result[], machine: Machine, date: string): void {
-  const measured = results.filter((result): result is RowResult => 'contenders' in result)
-  const text = `Measured on ${date}: ${describeMachine(machine)}.\n\n${markdownTable(measured)}`
-  writeFileSync(PAGE, withSection(readFileSync(PAGE, 'utf8'), text, SECTION))
 }

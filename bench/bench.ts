@@ -1,9 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { measure, type Row, type RowResult } from './harness.ts'
-import { refuseNoDate } from './lib/arguments.ts'
-import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
-import { withSection } from './lib/section.ts'
+import { onlyOf, refuseNoDate } from './lib/arguments.ts'
+import { thisMachine } from './lib/machine.ts'
+import { statusOf, takeTurns } from './lib/outcomes.ts'
+import { writeSection } from './lib/page.ts'
 import { markdownTable, textTable } from './lib/tables.ts'
 
 /** A row that is made ready when its turn comes, and cleared away after it. */
@@ -14,8 +14,6 @@ export interface Entry {
   readonly open: () => Promise<Row & AsyncDisposable>
 }
 
-/** The page that `--write` puts the results into, from the top of the checkout. */
-const PAGE = 'docs/benchmarks.md'
 const USAGE = 'remex bench [--only id,id] [--rounds N] [--json] [--write YYYY-MM-DD]'
 
 interface Wishes {
@@ -33,15 +31,10 @@ interface Wishes {
 export async function bench(entries: readonly Entry[], args: readonly string[]): Promise<number> {
   const wishes = wishesOf(args, entries)
   const machine = thisMachine()
-  if (!wishes.json) process.stdout.write(`${describeMachine(machine)}\n\n`)
-  const results: RowResult[] = []
-  for (const entry of entries.filter(({ id }) => wishes.only?.includes(id) ?? true)) {
-    const result = await measured(entry, wishes)
-    results.push(result)
-    process.stdout.write(wishes.json ? `${JSON.stringify({ ...result, machine })}\n` : `${textTable([result])}\n`)
-  }
-  if (wishes.writeDate) writePage(results, machine, wishes.writeDate)
-  return results.some(({ reached }) => reached === false) ? 1 : 0
+  const turns = entries.filter(({ id }) => wishes.only?.includes(id) ?? true).map((entry) => () => measured(entry, wishes))
+  const results = await takeTurns(turns, { json: wishes.json, machine, text: (result) => textTable([result]) })
+  if (wishes.writeDate) writeSection(undefined, { date: wishes.writeDate, machine }, [markdownTable(results)])
+  return statusOf(results)
 }
 
 async function measured(entry: Entry, { rounds }: Wishes): Promise<RowResult> {
@@ -52,15 +45,8 @@ async function measured(entry: Entry, { rounds }: Wishes): Promise<RowResult> {
 function wishesOf(args: readonly string[], entries: readonly Entry[]): Wishes {
   const options = { only: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' }, write: { type: 'string' } } as const
   const { values } = parseArgs({ args: [...args], options })
-  const only = values.only?.split(',')
-  const unknown = only?.find((id) => !entries.some((entry) => entry.id === id))
-  if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${entries.map(({ id }) => id).join(', ')}\n${USAGE}`)
+  const only = onlyOf(values.only, entries.map(({ id }) => id), USAGE)
   if (values.rounds !== undefined && !/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds} is not a number of rounds\n${USAGE}`)
   refuseNoDate(values.write, USAGE)
   return { only, rounds: values.rounds === undefined ? undefined : Number(values.rounds), json: values.json ?? false, writeDate: values.write }
-}
-
-function writePage(results: readonly RowResult[], machine: Machine, date: string): void {
-  const text = `Measured on ${date}: ${describeMachine(machine)}.\n\n${markdownTable(results)}`
-  writeFileSync(PAGE, withSection(readFileSync(PAGE, 'utf8'), text))
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FinalName, sha256 } from './lib/final-name.ts'
+import { printedProof } from './lib/proof.ts'
 import { seededRandom, type Random } from './lib/random.ts'
 import { makeWorkspace } from './lib/workspace.ts'
 import { CUT_KINDS, momentOf, MOST_BYTES, planOf, type CutKind, type CutPlan, type TrafficModel } from './transfer/cut-plan.ts'
@@ -46,12 +47,10 @@ const MOST_CUTS = 3
 
 /** `./remex bench transfer --cuts N`: proves it and prints the figures. Resolves with the exit status: 1 when anything was wrong. */
 export async function benchCuts(options: CutOptions): Promise<number> {
-  process.stdout.write(`seed ${options.seed}\n`)
-  const startMs = performance.now()
-  const proof = await proveCuts(options, (done, { wrong, leftBehind }) => {
+  const prove = (): Promise<CutProof> => proveCuts(options, (done, { wrong, leftBehind }) => {
     if (done % 100 === 0) process.stdout.write(`${done} transfers, ${wrong.length} wrong, ${leftBehind.length} left behind\n`)
   })
-  process.stdout.write(`${report(proof)}\n${((performance.now() - startMs) / 1000).toFixed(0)} s in all\n`)
+  const proof = await printedProof(options.seed, prove, report)
   return proof.wrong.length + proof.leftBehind.length === 0 ? 0 : 1
 }
 

@@ -9,6 +9,7 @@ import { Remex } from '../src/remex.ts'
 import { startNetwork, type TestNetwork } from '../testkit/network.ts'
 import { startOpensshServer, type OpensshServer } from '../testkit/openssh-server.ts'
 import { median } from './lib/median.ts'
+import { printedProof } from './lib/proof.ts'
 import { seededRandom, type Random } from './lib/random.ts'
 
 /** What is to be proven, and how often. */
@@ -61,10 +62,8 @@ export async function benchDurable(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({ args: [...args], options: { runs: { type: 'string' }, seed: { type: 'string' } } })
   const options = { runs: Number(values.runs ?? 1000), clients: 50, pairs: 50, seed: Number(values.seed ?? Date.now() % 1_000_000) }
   if (!Number.isSafeInteger(options.runs) || options.runs < 1 || !Number.isSafeInteger(options.seed)) throw new Error(`not a number of runs, or no seed\n${USAGE}`)
-  process.stdout.write(`seed ${options.seed}\n`)
-  const startMs = performance.now()
-  const proof = await proveDurable(options, (done) => process.stderr.write(done % 100 === 0 ? `${done} runs\n` : ''))
-  process.stdout.write(`${report(options, proof)}\n${((performance.now() - startMs) / 1000).toFixed(0)} s in all\n`)
+  const prove = (): Promise<Proof> => proveDurable(options, (done) => process.stderr.write(done % 100 === 0 ? `${done} runs\n` : ''))
+  const proof = await printedProof(options.seed, prove, (proven) => report(options, proven))
   return proof.wrong.length > 0 || proof.overheadMs > MOST_OVERHEAD_MS ? 1 : 0
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Skipped } from '../testkit/daemon.ts'
@@ -11,18 +11,18 @@ import { plotsOf } from './fleet/plots.ts'
 import { Runs } from './fleet/runs.ts'
 import { simulatedRows } from './fleet/simulated.ts'
 import type { RowResult } from './harness.ts'
-import { refuseNoDate } from './lib/arguments.ts'
+import { onlyOf, refuseNoDate, refuseQuickWrite } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
-import { measuredRow, type Failed } from './lib/measured-row.ts'
-import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
-import { withSection } from './lib/section.ts'
-import { markdownTable, textTable } from './lib/tables.ts'
+import { measuredRow } from './lib/measured-row.ts'
+import { thisMachine, type Machine } from './lib/machine.ts'
+import { measuredOf, outcomeText, statusOf, takeTurns, type Outcome } from './lib/outcomes.ts'
+import { writeSection } from './lib/page.ts'
+import { markdownTable } from './lib/tables.ts'
 import { makeWorkspace } from './lib/workspace.ts'
 import { connectRow } from './rows/connect.ts'
 import { warmRow } from './rows/warm.ts'
 
-/** The page that `--write` puts the results into, from the top of the checkout, the section's name in it, and where plots go. */
-const PAGE = 'docs/benchmarks.md'
+/** The section of the page that `--write` puts the results into, and where plots go. */
 const SECTION = 'bench-fleet'
 const PLOTS = 'docs/plots'
 const USAGE = 'remex bench fleet [--only id,id] [--rounds N] [--quick] [--json] [--write YYYY-MM-DD]'
@@ -38,9 +38,6 @@ interface Plan extends Wishes {
   readonly writeDate: string | undefined
 }
 
-/** A row's result, or why there is none: it cannot be measured here, or it failed. */
-type Result = { readonly id: string } & (RowResult | Skipped | Failed)
-
 /**
  * `./remex bench fleet`: measures Remex beside its peers on many hosts, one row after the other, and prints them on stdout.
  * Resolves with the exit status: 0 when every goal was reached, 1 when one was missed or a row failed; what is skipped does not
@@ -49,26 +46,20 @@ type Result = { readonly id: string } & (RowResult | Skipped | Failed)
 export async function benchFleet(args: readonly string[], rows: readonly FleetEntry[] = fleetRows): Promise<number> {
   const plan = planOf(args, rows)
   const machine = thisMachine()
-  if (!plan.json) process.stdout.write(`${describeMachine(machine)}\n\n`)
-  const results = await measureAll(plan, machine)
-  const measured = results.filter((result): result is RowResult => 'contenders' in result)
-  if (plan.writeDate) await writePage(plan, measured, machine)
-  return results.some((result) => 'failed' in result) || measured.some(({ reached }) => reached === false) ? 1 : 0
+  const outcomes = await measureAll(plan, machine)
+  if (plan.writeDate) writeSection(SECTION, { date: plan.writeDate, machine }, await blocksOf(plan, measuredOf(outcomes)))
+  return statusOf(outcomes)
 }
 
-async function measureAll(plan: Plan, machine: Machine): Promise<readonly Result[]> {
+async function measureAll(plan: Plan, machine: Machine): Promise<readonly Outcome[]> {
   const interrupted = interruption()
   await using space = await makeWorkspace()
   const folder = await space.disk.directory(0o700)
   await using opened = fleetOnDemand(join(folder, 'fleet'))
   const stage: Stage = { rounds: plan.rounds, quick: plan.quick, folder, fleet: opened.fleet, runs: new Runs() }
-  const results: Result[] = []
-  for (const entry of plan.entries) {
-    const result = await measuredRow(entry.id, entry.open(stage), interrupted)
-    results.push(result)
-    process.stdout.write(plan.json ? `${JSON.stringify({ ...result, machine })}\n` : `${shown(result)}\n`)
-  }
-  return results
+  const turns = plan.entries.map((entry) => () => measuredRow(entry.id, entry.open(stage), interrupted))
+  // Awaited here: the fleet is closed when this returns.
+  return await takeTurns(turns, { json: plan.json, machine, text: outcomeText })
 }
 
 /** The fleet is made when the first row asks for it, and gone at the end. */
@@ -81,11 +72,6 @@ function fleetOnDemand(folder: string): AsyncDisposable & Pick<Stage, 'fleet'> {
       if (fleet !== undefined && !('skipped' in fleet)) await fleet[Symbol.asyncDispose]()
     },
   }
-}
-
-function shown(result: Result): string {
-  if ('skipped' in result) return `${result.id}: skipped, ${result.skipped}\n`
-  return 'failed' in result ? `${result.id}: FAILED, ${result.failed}\n` : textTable([result])
 }
 
 /** A row of `./remex bench` as one of these. */
@@ -103,23 +89,21 @@ function forPlots({ id, open }: Entry): FleetEntry {
 function planOf(args: readonly string[], rows: readonly FleetEntry[]): Plan {
   const options = { only: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' }, write: { type: 'string' }, quick: { type: 'boolean' } } as const
   const { values } = parseArgs({ args: [...args], options })
-  const only = values.only?.split(',')
-  const unknown = only?.find((id) => !rows.some((row) => row.id === id))
-  if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
+  const only = onlyOf(values.only, rows.map(({ id }) => id), USAGE)
   if (values.rounds !== undefined && !/^[1-9]\d{0,4}$/.test(values.rounds)) throw new Error(`--rounds ${values.rounds} is not a number of rounds\n${USAGE}`)
   refuseNoDate(values.write, USAGE)
-  if (values.write !== undefined && values.quick) throw new Error(`--quick is no measurement to --write down\n${USAGE}`)
+  refuseQuickWrite(values.write, values.quick ?? false, USAGE)
   // What is measured only for the plots is so only where there will be some, or where it is asked for.
   const isWanted = ({ id, isForPlots = false }: FleetEntry): boolean => only?.includes(id) ?? (!isForPlots || values.write !== undefined)
   return { entries: rows.filter(isWanted), rounds: values.rounds === undefined ? undefined : Number(values.rounds), quick: values.quick ?? false, json: values.json ?? false, writeDate: values.write }
 }
 
-async function writePage({ writeDate, entries }: Plan, results: readonly RowResult[], machine: Machine): Promise<void> {
+/** The table, and the plots, which are written into files of their own. */
+async function blocksOf({ entries }: Plan, results: readonly RowResult[]): Promise<readonly string[]> {
   const isTabled = ({ id }: RowResult): boolean => !entries.some((entry) => entry.id === id && entry.isForPlots)
   await mkdir(PLOTS, { recursive: true })
   const plots = plotsOf(results)
   for (const { name, svg } of plots) await writeFile(join(PLOTS, `${name}.svg`), svg)
   const images = plots.map(({ name, title }) => `![${title}](plots/${name}.svg)`)
-  const text = [`Measured on ${writeDate}: ${describeMachine(machine)}.`, markdownTable(results.filter(isTabled)), ...images].join('\n\n')
-  await writeFile(PAGE, withSection(await readFile(PAGE, 'utf8'), text, SECTION))
+  return [markdownTable(results.filter(isTabled)), ...images]
 }

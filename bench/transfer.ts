@@ -1,13 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { Skipped } from '../testkit/daemon.ts'
 import { benchCuts } from './cuts.ts'
-import { measure, type RowResult } from './harness.ts'
-import { numberOf, refuseNoDate } from './lib/arguments.ts'
+import { measure } from './harness.ts'
+import { numberOf, onlyOf, refuseNoDate } from './lib/arguments.ts'
 import { interruption } from './lib/interruption.ts'
-import { describeMachine, thisMachine, type Machine } from './lib/machine.ts'
-import { withSection } from './lib/section.ts'
-import { markdownTable, textTable } from './lib/tables.ts'
+import { thisMachine, type Machine } from './lib/machine.ts'
+import { measuredOf, outcomeText, statusOf, takeTurns, type Outcome } from './lib/outcomes.ts'
+import { writeSection } from './lib/page.ts'
+import { markdownTable } from './lib/tables.ts'
 import { makeWorkspace, type Workspace } from './lib/workspace.ts'
 import type { TransferEntry, Wishes } from './transfer/entry.ts'
 import { fanRow } from './transfer/fan.ts'
@@ -15,8 +14,7 @@ import { fileRows } from './transfer/files.ts'
 import { memoryRows } from './transfer/memory.ts'
 import { sameRow, treeRows } from './transfer/trees.ts'
 
-/** The page that `--write` puts the results into, from the top of the checkout, and the section's name in it. */
-const PAGE = 'docs/benchmarks.md'
+/** The section of the page that `--write` puts the results into. */
 const SECTION = 'bench-transfer'
 const USAGE = 'remex bench transfer [--only id,id] [--rounds N] [--quick] [--json] [--write YYYY-MM-DD] | --cuts N [--seed N]'
 
@@ -34,9 +32,6 @@ interface Plan extends Wishes {
   readonly seed: number | undefined
 }
 
-/** A row's result, or why there is none. */
-type Result = { readonly id: string } & (RowResult | Skipped)
-
 /**
  * `./remex bench transfer`: measures the rows one after the other and prints them on stdout, or proves what is said of
  * transfers that are cut. Resolves with the exit status: 0 when every goal was reached and nothing was wrong, else 1; what is
@@ -47,11 +42,9 @@ export async function benchTransfer(args: readonly string[], rows: readonly Tran
   const interrupted = interruption()
   if (plan.cuts !== undefined) return benchCuts({ transfers: plan.cuts, seed: plan.seed ?? Date.now() % 1_000_000, interrupted })
   const machine = thisMachine()
-  if (!plan.json) process.stdout.write(`${describeMachine(machine)}\n\n`)
-  const results = await measureAll(plan, { machine, interrupted })
-  const measured = results.filter((result): result is RowResult => !('skipped' in result))
-  if (plan.writeDate) writePage(measured, machine, plan.writeDate)
-  return measured.some(({ reached }) => reached === false) ? 1 : 0
+  const outcomes = await measureAll(plan, { machine, interrupted })
+  if (plan.writeDate) writeSection(SECTION, { date: plan.writeDate, machine }, [markdownTable(measuredOf(outcomes))])
+  return statusOf(outcomes)
 }
 
 interface Circumstances {
@@ -59,26 +52,18 @@ interface Circumstances {
   readonly interrupted: Promise<never>
 }
 
-async function measureAll(plan: Plan, { machine, interrupted }: Circumstances): Promise<readonly Result[]> {
+async function measureAll(plan: Plan, { machine, interrupted }: Circumstances): Promise<readonly Outcome[]> {
   await using space = await makeWorkspace()
-  const results: Result[] = []
-  for (const entry of plan.entries) {
-    const result = await measureOne(entry, { plan, space, interrupted })
-    results.push(result)
-    process.stdout.write(plan.json ? `${JSON.stringify({ ...result, machine })}\n` : `${shown(result)}\n`)
-  }
-  return results
+  const turns = plan.entries.map((entry) => () => measureOne(entry, { plan, space, interrupted }))
+  // Awaited here: the workspace is removed when this returns.
+  return await takeTurns(turns, { json: plan.json, machine, text: outcomeText })
 }
 
-async function measureOne({ id, open }: TransferEntry, { plan, space, interrupted }: { plan: Plan; space: Workspace; interrupted: Promise<never> }): Promise<Result> {
+async function measureOne({ id, open }: TransferEntry, { plan, space, interrupted }: { plan: Plan; space: Workspace; interrupted: Promise<never> }): Promise<Outcome> {
   const opened = await open(space, plan)
   if ('skipped' in opened) return { id, ...opened }
   await using row = opened
   return await Promise.race([measure(row), interrupted])
-}
-
-function shown(result: Result): string {
-  return 'skipped' in result ? `${result.id}: skipped, ${result.skipped}\n` : textTable([result])
 }
 
 function planOf(args: readonly string[], rows: readonly TransferEntry[]): Plan {
@@ -86,9 +71,7 @@ function planOf(args: readonly string[], rows: readonly TransferEntry[]): Plan {
   const flag = { type: 'boolean' } as const
   const options = { only: text, rounds: text, json: flag, write: text, quick: flag, cuts: text, seed: text }
   const { values } = parseArgs({ args: [...args], options })
-  const only = values.only?.split(',')
-  const unknown = only?.find((id) => !rows.some((row) => row.id === id))
-  if (unknown !== undefined) throw new Error(`there is no row ${unknown}; there is ${rows.map(({ id }) => id).join(', ')}\n${USAGE}`)
+  const only = onlyOf(values.only, rows.map(({ id }) => id), USAGE)
   refuseNoDate(values.write, USAGE)
   return {
     entries: rows.filter(({ id }) => only?.includes(id) ?? true),
@@ -99,9 +82,4 @@ function planOf(args: readonly string[], rows: readonly TransferEntry[]): Plan {
     cuts: numberOf('--cuts', values.cuts, { form: /^[1-9]\d{0,5}$/, usage: USAGE }),
     seed: numberOf('--seed', values.seed, { form: /^\d{1,9}$/, usage: USAGE }),
   }
-}
-
-function writePage(results: readonly RowResult[], machine: Machine, date: string): void {
-  const text = `Measured on ${date}: ${describeMachine(machine)}.\n\n${markdownTable(results)}`
-  writeFileSync(PAGE, withSection(readFileSync(PAGE, 'utf8'), text, SECTION))
 }

@@ -1,10 +1,6 @@
 import type { Skipped } from '../../testkit/daemon.ts'
-import { measure, type Row, type RowResult } from '../harness.ts'
-
-/** Why there is no result. */
-export interface Failed {
-  readonly failed: string
-}
+import { measure, type Row } from '../harness.ts'
+import type { Failed, Outcome } from './outcomes.ts'
 
 /** One row that fails does not take the others with it. */
 export async function orFailed<T>(action: Promise<T>): Promise<T | Failed> {
@@ -12,7 +8,7 @@ export async function orFailed<T>(action: Promise<T>): Promise<T | Failed> {
 }
 
 /** Opens a row, measures it and closes it: its result, or why there is none. Rejects when it is interrupted. */
-export async function measuredRow(id: string, opening: Promise<(Row & AsyncDisposable) | Skipped>, interrupted: Promise<never>): Promise<{ readonly id: string } & (RowResult | Skipped | Failed)> {
+export async function measuredRow(id: string, opening: Promise<(Row & AsyncDisposable) | Skipped>, interrupted: Promise<never>): Promise<Outcome> {
   const opened = await orFailed(opening)
   if ('skipped' in opened || 'failed' in opened) return { id, ...opened }
   await using row = opened
