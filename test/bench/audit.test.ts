@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { proveKills } from '../../bench/audit-kill.ts'
 import { proveTamper } from '../../bench/audit-tamper.ts'
 import { auditRows, benchAudit } from '../../bench/audit.ts'
@@ -8,6 +8,7 @@ import { judgedUnlessQuick, lasting, roundsOf } from '../../bench/fleet/entry.ts
 import type { RowResult } from '../../bench/harness.ts'
 import { findProgram } from '../../testkit/daemon.ts'
 import { buildCommandLine } from '../cli/workshop.ts'
+import { takePrinted } from './printed.ts'
 
 const opened: AuditStage[] = []
 
@@ -32,25 +33,17 @@ const failing: AuditRow = { id: 'failing', open: () => Promise.reject(new Error(
 const skipping: AuditRow = { id: 'skipping', open: () => Promise.resolve({ skipped: 'sshd is not installed' }) }
 
 describe('bench audit', () => {
-  let printed = ''
-  const lines = (): readonly RowResult[] => printed.trimEnd().split('\n').map((line) => JSON.parse(line))
+  const printed = takePrinted()
+  const lines = (): readonly RowResult[] => printed.lines() as RowResult[]
   beforeEach(() => {
-    printed = ''
     opened.length = 0
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      printed += String(text)
-      return true
-    })
-  })
-  afterEach(() => {
-    vi.restoreAllMocks()
   })
 
   it('ends with 0 when every goal is reached, with 1 when one is missed, and leaves no files', async () => {
     expect(await benchAudit([], [row('one', 100), row('two', 101)])).toBe(0)
     expect(await benchAudit([], [row('one', 99), row('two', 101)])).toBe(1)
-    expect(printed).toContain('About one  [at least 100: reached]')
-    expect(printed).toContain('About one  [at least 100: MISSED]')
+    expect(printed.text).toContain('About one  [at least 100: reached]')
+    expect(printed.text).toContain('About one  [at least 100: MISSED]')
     expect(opened.some(({ space }) => existsSync(space.disk.path))).toBe(false)
   })
 

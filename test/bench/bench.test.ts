@@ -1,7 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { bench, type Entry } from '../../bench/bench.ts'
 import { withSection } from '../../bench/lib/section.ts'
 import { markdownTable } from '../../bench/lib/tables.ts'
+import { takePrinted } from './printed.ts'
 
 const open: string[] = []
 
@@ -26,33 +27,23 @@ function entry(id: string, sample: number): Entry {
 }
 
 describe('bench', () => {
-  let printed = ''
-  beforeEach(() => {
-    printed = ''
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      printed += String(text)
-      return true
-    })
-  })
-  afterEach(() => {
-    vi.restoreAllMocks()
-  })
+  const printed = takePrinted()
 
   it('prints each row and ends with 0 when every goal is reached', async () => {
     expect(await bench([entry('one', 110), entry('two', 50)], ['--rounds', '3'])).toBe(0)
-    expect(printed).toContain('About one  [at most 1.1 ×: reached]')
-    expect(printed).toMatch(/remex +50.0 ms +0.50× {3}\(50.0 – 50.0, 3 rounds\)/)
+    expect(printed.text).toContain('About one  [at most 1.1 ×: reached]')
+    expect(printed.text).toMatch(/remex +50.0 ms +0.50× {3}\(50.0 – 50.0, 3 rounds\)/)
     expect(open).toEqual([])
   })
 
   it('ends with 1 when a goal is missed', async () => {
     expect(await bench([entry('one', 111), entry('two', 50)], ['--rounds', '1'])).toBe(1)
-    expect(printed).toContain('About one  [at most 1.1 ×: MISSED]')
+    expect(printed.text).toContain('About one  [at most 1.1 ×: MISSED]')
   })
 
   it('prints nothing but JSON Lines with --json, each with the machine', async () => {
     await bench([entry('one', 110), entry('two', 50)], ['--json', '--rounds', '1', '--only', 'two'])
-    expect(printed.trimEnd().split('\n').map((line) => JSON.parse(line))).toMatchObject([{ id: 'two', reached: true, machine: { node: process.version } }])
+    expect(printed.lines()).toMatchObject([{ id: 'two', reached: true, machine: { node: process.version } }])
   })
 
   it.each([

@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { benchEngines, engineRows } from '../../bench/engines.ts'
 import { clearedAway, type EngineEntry, type EngineStage } from '../../bench/engines/entry.ts'
 import { grownIn, soakText, type Tenth } from '../../bench/engines/soak.ts'
 import type { Row, RowResult } from '../../bench/harness.ts'
 import { findProgram } from '../../testkit/daemon.ts'
+import { takePrinted } from './printed.ts'
 
 const opened: { id: string; stage: EngineStage }[] = []
 const cleared: string[] = []
@@ -33,23 +34,15 @@ const skipping: EngineEntry = { id: 'skipping', open: () => Promise.resolve({ sk
 const failing: EngineEntry = { id: 'failing', open: () => Promise.reject(new Error('the host shows another key')) }
 
 describe('bench engines', () => {
-  let printed = ''
-  const lines = (): readonly RowResult[] => printed.trimEnd().split('\n').map((line) => JSON.parse(line))
+  const printed = takePrinted()
+  const lines = (): readonly RowResult[] => printed.lines() as RowResult[]
   beforeEach(() => {
-    printed = ''
     opened.length = cleared.length = 0
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      printed += String(text)
-      return true
-    })
-  })
-  afterEach(() => {
-    vi.restoreAllMocks()
   })
 
   it('measures each row in turn in one workspace, which is gone afterwards', async () => {
     expect(await benchEngines([], [row('one', 50), row('two', 40)])).toBe(0)
-    expect(printed).toContain('About one  [at most 0.5 ×: reached]')
+    expect(printed.text).toContain('About one  [at most 0.5 ×: reached]')
     expect(cleared).toEqual(['one', 'two'])
     expect(opened.some(({ stage }) => existsSync(stage.space.disk.path))).toBe(false)
   })
@@ -65,7 +58,7 @@ describe('bench engines', () => {
 
   it('says why a row is skipped, and does not count it', async () => {
     expect(await benchEngines([], [skipping])).toBe(0)
-    expect(printed).toContain('skipping: skipped, clush is not installed')
+    expect(printed.text).toContain('skipping: skipped, clush is not installed')
   })
 
   it.each([

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { benchFleet, fleetRows } from '../../bench/fleet.ts'
 import { judgedUnlessQuick, lasting, roundsOf, type FleetEntry, type Stage } from '../../bench/fleet/entry.ts'
 import { PARALLEL } from '../../bench/fleet/parallel.ts'
@@ -9,6 +9,7 @@ import type { Measured, RowResult } from '../../bench/harness.ts'
 import { childrenCpuMs } from '../../bench/lib/cpu-time.ts'
 import { wholeProcess } from '../../bench/lib/whole-process.ts'
 import { findProgram } from '../../testkit/daemon.ts'
+import { takePrinted } from './printed.ts'
 
 const opened: { id: string; stage: Stage }[] = []
 
@@ -34,30 +35,22 @@ const skipping: FleetEntry = { id: 'skipping', open: () => Promise.resolve({ ski
 const failing: FleetEntry = { id: 'failing', open: () => Promise.reject(new Error('3 of 4 hosts answered')) }
 
 describe('bench fleet', () => {
-  let printed = ''
-  const lines = (): readonly unknown[] => printed.trimEnd().split('\n').map((line) => JSON.parse(line))
+  const printed = takePrinted()
+  const { lines } = printed
   beforeEach(() => {
-    printed = ''
     opened.length = 0
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      printed += String(text)
-      return true
-    })
-  })
-  afterEach(() => {
-    vi.restoreAllMocks()
   })
 
   it('judges a goal against another contender than the first', async () => {
     expect(await benchFleet([], [row('one', 35)])).toBe(0)
-    expect(printed).toContain('About one  [at most 0.35 × clush: reached]')
+    expect(printed.text).toContain('About one  [at most 0.35 × clush: reached]')
     expect(await benchFleet([], [row('one', 36)])).toBe(1)
-    expect(printed).toContain('About one  [at most 0.35 × clush: MISSED]')
+    expect(printed.text).toContain('About one  [at most 0.35 × clush: MISSED]')
   })
 
   it('says who is left out of a row, and why', async () => {
     await benchFleet([], [row('one', 35)])
-    expect(printed).toMatch(/pdsh +left out: not installed \(Debian: pdsh\)/)
+    expect(printed.text).toMatch(/pdsh +left out: not installed \(Debian: pdsh\)/)
   })
 
   it('goes on after a row that fails, and ends with 1', async () => {
@@ -67,7 +60,7 @@ describe('bench fleet', () => {
 
   it('says why a row is skipped, and does not count it', async () => {
     expect(await benchFleet([], [skipping])).toBe(0)
-    expect(printed).toContain('skipping: skipped, sshd is not installed')
+    expect(printed.text).toContain('skipping: skipped, sshd is not installed')
   })
 
   it('measures once and judges nothing with --quick', async () => {

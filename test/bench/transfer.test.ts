@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { benchTransfer, transferRows } from '../../bench/transfer.ts'
 import type { TransferEntry, Wishes } from '../../bench/transfer/entry.ts'
 import type { Workspace } from '../../bench/lib/workspace.ts'
+import { takePrinted } from './printed.ts'
 
 const opened: { id: string; wishes: Wishes; space: Workspace }[] = []
 const closed: string[] = []
@@ -31,22 +32,14 @@ function row(id: string, sample: number): TransferEntry {
 const skipping: TransferEntry = { id: 'fan', open: () => Promise.resolve({ skipped: 'clush is not installed' }) }
 
 describe('bench transfer', () => {
-  let printed = ''
+  const printed = takePrinted()
   beforeEach(() => {
-    printed = ''
     opened.length = closed.length = 0
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-      printed += String(text)
-      return true
-    })
-  })
-  afterEach(() => {
-    vi.restoreAllMocks()
   })
 
   it('measures each row in turn in one workspace, which is gone afterwards', async () => {
     expect(await benchTransfer([], [row('one', 90), row('two', 50)])).toBe(0)
-    expect(printed).toContain('About one  [at most 0.9 ×: reached]')
+    expect(printed.text).toContain('About one  [at most 0.9 ×: reached]')
     expect(opened.map(({ id, wishes }) => [id, wishes.rounds, wishes.quick])).toEqual([['one', undefined, false], ['two', undefined, false]])
     expect(closed).toEqual(['one', 'two'])
     expect(new Set(opened.map(({ space }) => space)).size).toBe(1)
@@ -59,12 +52,12 @@ describe('bench transfer', () => {
 
   it('says why a row is skipped, and does not count it', async () => {
     expect(await benchTransfer([], [skipping, row('one', 50)])).toBe(0)
-    expect(printed).toContain('fan: skipped, clush is not installed')
+    expect(printed.text).toContain('fan: skipped, clush is not installed')
   })
 
   it('prints nothing but JSON Lines with --json, what is skipped too', async () => {
     await benchTransfer(['--json', '--rounds', '3', '--quick', '--only', 'fan,two'], [row('one', 1), skipping, row('two', 50)])
-    const lines = printed.trimEnd().split('\n').map((line) => JSON.parse(line))
+    const lines = printed.text.trimEnd().split('\n').map((line) => JSON.parse(line))
     expect(lines).toMatchObject([{ id: 'fan', skipped: 'clush is not installed' }, { id: 'two', reached: true, machine: { node: process.version } }])
     expect(opened.map(({ wishes }) => wishes)).toMatchObject([{ rounds: 3, quick: true }])
   })
