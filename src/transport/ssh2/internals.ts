@@ -34,8 +34,11 @@ export function ignoreHostKeys(client: Client): void {
   const inner = read(handlers, 'GLOBAL_REQUEST')
   if (typeof handlers !== 'object' || handlers === null || typeof inner !== 'function') return
   Reflect.set(handlers, 'GLOBAL_REQUEST', (protocol: unknown, name: unknown, ...rest: readonly unknown[]): void => {
-    // It wants no reply. Source: OpenSSH PROTOCOL, section 2.5.
-    if (name !== 'hostkeys-00@openssh.com') Reflect.apply(inner, undefined, [protocol, name, ...rest])
+    if (name !== 'hostkeys-00@openssh.com') return void Reflect.apply(inner, undefined, [protocol, name, ...rest])
+    // It wants no reply (OpenSSH PROTOCOL, section 2.5). But sshd holds back what comes next until TCP has acknowledged this, which takes
+    // 40 ms where nothing is sent meanwhile: a keepalive carries that at once.
+    const callbacks = read(client, '_callbacks')
+    if (Array.isArray(callbacks) && call(protocol, 'ping')) callbacks.push(() => undefined)
   })
 }
 
